@@ -1,0 +1,1 @@
+"""Synthesis systems, one module each, and the vocoders that turn their spectra into sound."""

@@ -1,0 +1,71 @@
+"""The contract of every synthesis system: fitted on clips, answers trials, saved as safetensors and JSON."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from doppelbench.corpora.clip import Clip, Trial
+from doppelbench.corpora.media import Audio, Video
+from doppelbench.engine.trainer import TrainerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSpec:
+    """What a user must know of a system; documentation and listing are made from it.
+
+    Attributes:
+        name: key on the command line and in the run folder.
+        title: one line for people.
+        track: the track it competes in.
+        presets: hyperparameters by preset name (``tiny``, ``small``, ``paper``); empty for a reference row.
+        paper: citation of the paper it implements.
+        needs: what fitting needs, such as ``target`` (one model per target) or ``speakers`` (one for all).
+        licence: licence of code or weights it builds on.
+        reference_row: whether it pins the scale instead of competing.
+    """
+
+    name: str
+    title: str
+    track: str
+    presets: Mapping[str, Any] = field(default_factory=dict)
+    paper: str = ""
+    needs: frozenset[str] = frozenset()
+    licence: str = "Apache-2.0"
+    reference_row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a system produced for one trial."""
+
+    audio: Audio | None = None
+    video: Video | None = None
+
+
+class System(ABC):
+    """A system of one preset. ``per_target`` systems are fitted once for each target."""
+
+    spec: ClassVar[SystemSpec]
+
+    @abstractmethod
+    def fit(self, clips: Sequence[Clip], trainer: TrainerSettings) -> None:
+        """Train on clips; resumes from the last checkpoint in ``trainer.directory``."""
+
+    @abstractmethod
+    def convert(self, trial: Trial) -> Output:
+        """Produce ``trial.source`` as ``trial.target`` would say it.
+
+        Raises:
+            MediaError: the source cannot be used; the trial is recorded as failed.
+        """
+
+    @abstractmethod
+    def save(self, directory: Path) -> None:
+        """Write ``weights.safetensors`` and ``config.json``."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, directory: Path) -> "System":
+        """Read what :meth:`save` wrote; nothing is unpickled."""

@@ -1,0 +1,1 @@
+"""Tracks, the verbs of the command line, and the recipes."""

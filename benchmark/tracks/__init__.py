@@ -1,0 +1,1 @@
+"""Tracks: trials, metrics and ranking rule of one task each."""

@@ -1,0 +1,32 @@
+"""Errors that a user caused or can cure; each carries the exit code of the command line."""
+
+
+class DoppelbenchError(Exception):
+    """Base of every error that is reported as one sentence, without a traceback."""
+
+    exit_code = 1
+
+
+class InputError(DoppelbenchError):
+    """A file or table that the user supplied cannot be used; the message names it and says why."""
+
+    exit_code = 2
+
+
+class MediaError(InputError):
+    """An audio or video file that cannot be used.
+
+    ``status`` is the item status of the metrics contract (``missing``, ``unreadable``, ``too_short``,
+    ``silent``, ``not_finite``, ``rate_mismatch``), so that a failed item is recorded and never a number.
+    """
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class DependencyError(DoppelbenchError):
+    """A package or a file of weights that this call needs is not installed; the message says how to get it."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""Data-set readers, one module for each official layout."""

@@ -1,0 +1,1 @@
+"""Real-vs-fake detectors, one module each, and their protocols."""

@@ -1,0 +1,1 @@
+"""Training, worker pools, run folders and the record of the environment."""

@@ -1,0 +1,1 @@
+"""Boards, the static site, published figures and accepted results."""

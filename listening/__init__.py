@@ -1,0 +1,1 @@
+"""Listening tests: design, task sheets, rater page and analysis of votes."""

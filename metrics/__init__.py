@@ -1,0 +1,1 @@
+"""Metrics: one file per metric, with its spec, its signature and its statistics; imports no torch."""
