@@ -118,6 +118,8 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
                 raise MediaError("unreadable", f"{path}: the file holds neither sound nor pictures")
             return MediaInfo("audio", seconds, rate)
         stream = pictures[0]
+        if stream.width < 1 or stream.height < 1:
+            raise MediaError("unreadable", f"{path}: the file does not say the size of its pictures")
         return MediaInfo("video", seconds, rate, _frame_rate(stream, path), (stream.width, stream.height))
 
 
