@@ -1,8 +1,8 @@
 """The contract of every metric: a spec, a signature, one score per item, one figure per system.
 
 A failed item is never a number: its value is None and its status says what went wrong. A metric keeps the
-sufficient statistics of each item (counts, sums, frames), so that a figure, its interval and a paired test are
-array operations on stored rows and need neither the audio nor the model again.
+sufficient statistics of each item (counts, sums, frames), so that a figure, its interval and a paired test
+are array operations on stored rows and need neither the audio nor the model again.
 """
 
 from abc import ABC, abstractmethod
@@ -84,8 +84,8 @@ class ItemScore:
 class Figure:
     """One figure for one system: value, 95 % interval, scored and expected items.
 
-    ``value`` is None when no item was scored. ``details`` holds what a reader needs beside the figure, such as a
-    confusion matrix.
+    ``value`` is None when no item was scored. ``details`` holds what a reader needs beside the figure, such
+    as a confusion matrix.
     """
 
     value: float | None
@@ -112,7 +112,9 @@ class Metric(ABC):
         """One line naming everything that can change a value, such as ``pesq_wb|pesq-0.0.4|sr16000|v1``."""
 
     @abstractmethod
-    def item(self, *, out: Audio | Video, ref: Audio | Video | None = None, clip: Clip | None = None) -> ItemScore:
+    def item(
+        self, *, out: Audio | Video, ref: Audio | Video | None = None, clip: Clip | None = None
+    ) -> ItemScore:
         """Score one output.
 
         Args:

@@ -1,0 +1,59 @@
+"""Signals made fit for a metric: one place that checks, mixes and resamples what goes in.
+
+Every metric works on mono float64 at the rate of its spec; the resampler is soxr at its highest quality
+(:func:`doppelbench.corpora.media.resample`), named ``soxr-vhq`` in signatures. What cannot be scored is a
+:class:`~doppelbench.corpora.errors.MediaError`, whose status becomes the status of the item.
+"""
+
+import numpy as np
+from doppelbench.corpora.errors import MediaError
+from doppelbench.corpora.level import SILENCE_DB, active_level
+from doppelbench.corpora.media import Audio, Video, resample
+
+RESAMPLER = "soxr-vhq"
+
+
+def checked_samples(
+    signal: Audio | Video | None,
+    *,
+    role: str,
+    rate: int,
+    seconds: tuple[float, float | None] = (0.0, None),
+) -> np.ndarray:
+    """Return the samples of a signal, ready to be scored.
+
+    Args:
+        signal: the audio, or a video with sound.
+        role: ``output`` or ``reference``; only for the messages.
+        rate: wanted samples per second.
+        seconds: shortest and longest duration; a longer signal is the metric's own affair and passes.
+
+    Returns:
+        Mono signal, shape (n,), float64, nominal range -1 to 1.
+
+    Raises:
+        MediaError: ``missing`` without a signal, ``unreadable`` when it is not one row of floating-point
+            samples, ``not_finite`` for NaN or infinity, ``too_short``, ``silent`` below -100 dB re full
+            scale.
+    """
+    audio = signal.audio if isinstance(signal, Video) else signal
+    if audio is None:
+        raise MediaError("missing", f"there is no {role} with sound")
+    samples = np.asarray(audio.samples)
+    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+        raise MediaError(
+            "unreadable",
+            f"the {role} has samples of type {samples.dtype} and shape {samples.shape}; one row of "
+            "floating-point samples from -1 to 1 is needed",
+        )
+    if not np.isfinite(samples).all():
+        raise MediaError("not_finite", f"the {role} has samples that are NaN or infinite")
+    if samples.size == 0 or audio.seconds < seconds[0]:
+        raise MediaError(
+            "too_short", f"the {role} lasts {audio.seconds:.3f} s; at least {seconds[0]:g} s are needed"
+        )
+    level = active_level(samples, audio.rate)
+    if level < SILENCE_DB:
+        raise MediaError("silent", f"the {role} is silent (active level {level:.0f} dB re full scale)")
+    single = np.ascontiguousarray(samples, dtype=np.float32)
+    return resample(Audio(single, audio.rate), rate).samples.astype(np.float64)
