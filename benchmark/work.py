@@ -4,8 +4,7 @@ Arguments and results are JSON-able, so that nothing but paths and numbers cross
 """
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -52,11 +51,24 @@ def build_system(name: str, preset: str | None, settings: Mapping[str, Any], tar
     return kind(chosen, target)
 
 
-def train_system(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def train_system(
+    *,
+    name: str,
+    preset: str | None,
+    settings: Mapping[str, Any],
+    target: str,
+    clips: Sequence[Mapping[str, Any]],
+    trainer: Mapping[str, Any],
+) -> dict[str, Any]:
     """Train one system for one target and save it.
 
     Args:
-        arguments: ``name``, ``preset``, ``settings``, ``target``, ``clips`` and ``trainer`` (fields of TrainerSettings).
+        name: of the system.
+        preset: its size.
+        settings: hyperparameters that replace those of the preset.
+        target: the speaker.
+        clips: fields of the clips to train on.
+        trainer: fields of :class:`doppelbench.engine.trainer.TrainerSettings`; the preset's steps when ``max_steps`` is None.
 
     Returns:
         The training record, or ``failed`` with a status and a reason when the clips cannot be used.
@@ -64,15 +76,12 @@ def train_system(arguments: Mapping[str, Any]) -> dict[str, Any]:
     from doppelbench.corpora.errors import InputError
     from doppelbench.engine.trainer import TrainerSettings
 
-    trainer = dict(arguments["trainer"])
-    directory = Path(trainer.pop("directory"))
-    system = build_system(arguments["name"], arguments["preset"], arguments["settings"], arguments["target"])
-    if trainer.get("max_steps") is None:
-        trainer["max_steps"] = system.settings.max_steps
+    directory = Path(trainer["directory"])
+    system = build_system(name, preset, settings, target)
+    steps = trainer["max_steps"] or system.settings.max_steps
+    chosen = TrainerSettings(**{**trainer, "directory": directory, "max_steps": steps})
     try:
-        record = system.fit(
-            [Clip(**clip) for clip in arguments["clips"]], TrainerSettings(directory=directory, **trainer)
-        )
+        record = system.fit([Clip(**clip) for clip in clips], chosen)
     except InputError as error:
         return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
     system.save(directory)
@@ -95,30 +104,33 @@ def _reference_row(name: str, clips: str) -> Any:
     return row
 
 
-def synthesize_trial(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def synthesize_trial(
+    *, name: str, directory: str | None, clips: str, trial: Mapping[str, Any], output: str
+) -> dict[str, Any]:
     """Answer one trial and write the output, or write why there is none.
 
     Args:
-        arguments: ``name``, ``directory`` of the trained system or None, ``clips`` (JSON) for a reference row, ``trial``,
-            and ``output``, the path without suffix.
+        name: of the system.
+        directory: of the trained system; None for a reference row.
+        clips: natural clips of the targets for a reference row, as JSON.
+        trial: fields of the trial.
+        output: path of the output without its suffix.
+
+    Returns:
+        Status and reason of the trial.
     """
     from doppelbench.corpora.media import write_audio
+    from doppelbench.engine.files import write_json
 
-    output = Path(arguments["output"])
-    failure = output.with_suffix(".failed.json")
-    if arguments["directory"] is None:
-        system = _reference_row(arguments["name"], arguments["clips"])
-    else:
-        system = _trained(arguments["name"], arguments["directory"])
+    sound, failure = Path(f"{output}.flac"), Path(f"{output}.failed.json")
+    system = _reference_row(name, clips) if directory is None else _trained(name, directory)
     try:
-        produced = system.convert(trial_from_dict(arguments["trial"]))
-        write_audio(output.with_suffix(".flac"), produced.audio)
+        produced = system.convert(trial_from_dict(trial))
+        write_audio(sound, produced.audio)
     except MediaError as error:
-        partial = output.with_name(f".{output.name}.failed.partial")
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"status": error.status, "reason": error.reason}))
-        os.replace(partial, failure)
-        return {"status": error.status, "reason": error.reason}
+        result = {"status": error.status, "reason": error.reason}
+        write_json(failure, result)
+        return result
     failure.unlink(missing_ok=True)
     return {"status": "ok", "reason": ""}
 
@@ -130,25 +142,38 @@ def _metric(name: str, options: str) -> Any:
     return metric(name, **json.loads(options))
 
 
-def score_item(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def score_item(
+    *,
+    metric: str,
+    options: str,
+    out: str,
+    ref: Mapping[str, Any] | None,
+    clip: Mapping[str, Any],
+) -> dict[str, Any]:
     """Score one output with one metric; a file that cannot be read becomes a status.
 
     Args:
-        arguments: ``metric``, ``options`` (JSON), ``out`` and ``ref`` (path, start and end, or None), ``clip``.
+        metric: name of the metric.
+        options: its options as JSON.
+        out: path of the output.
+        ref: path, start and end of the reference, or None.
+        clip: fields of the clip that says what should be heard.
+
+    Returns:
+        Value, status, reason and statistics.
     """
     from doppelbench.corpora.media import read_audio
     from doppelbench.metrics.metric import ItemScore
 
-    scorer = _metric(arguments["metric"], arguments["options"])
     try:
-        signals = {
-            role: None if place is None else read_audio(place["path"], start=place["start"], end=place["end"])
-            for role, place in (("out", arguments["out"]), ("ref", arguments["ref"]))
-        }
+        output = read_audio(out)
+        reference = (
+            None if ref is None else read_audio(ref["path"], start=ref["start"], end=ref["end"])
+        )
     except MediaError as error:
         score = ItemScore.failed(error.status, error.reason)  # type: ignore[arg-type]
     else:
-        score = scorer.item(out=signals["out"], ref=signals["ref"], clip=Clip(**arguments["clip"]))
+        score = _metric(metric, options).item(out=output, ref=reference, clip=Clip(**clip))
     return {
         "value": score.value,
         "status": score.status,

@@ -1,0 +1,56 @@
+# Both commands set up what they need (a virtual environment under .venv) and skip what is done already.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+RUN ?= runs/quickstart
+
+# One compute thread a process and passive waiting: spinning barriers on a busy machine cost a factor of 50 and more.
+export OMP_WAIT_POLICY ?= PASSIVE
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: quickstart test test-all lint benchmark docs clean
+
+quickstart: $(VENV)/.installed
+	$(BIN)/doppelbench run quickstart --out $(RUN)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not gpu"
+
+test-all: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev .namespace/doppelbench
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p doppelbench.corpora -p doppelbench.engine -p doppelbench.metrics -p doppelbench.baselines -p doppelbench.benchmark
+
+benchmark: $(VENV)/.installed-test
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only -n 0 -m ""
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/generate.py
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "doppelbench needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+# The folders of the top level are the packages of the namespace; type checking wants to see them as one.
+.namespace/doppelbench:
+	mkdir -p .namespace
+	ln -sfn .. $@
+
+clean:
+	rm -rf $(VENV) .namespace build *.egg-info

@@ -1,0 +1,5 @@
+"""``python -m doppelbench.benchmark`` is the command line."""
+
+from doppelbench.benchmark.cli import main
+
+main()

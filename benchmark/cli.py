@@ -1,0 +1,301 @@
+"""The command line: ``doppelbench <verb>``.
+
+Data goes to standard output, progress to standard error. An error is one sentence with its own exit code: 1 usage or
+configuration, 2 invalid input, 3 gate failed, 4 items failed, 5 missing dependency, 130 interrupted. Imports that cost time
+stay inside the verbs, because ``--help`` is asked for more often than anything else.
+"""
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="doppelbench",
+    help="Train, score and unmask systems that copy a person's voice and face.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+EXIT_INTERRUPTED = 130
+EXIT_ITEMS_FAILED = 4
+
+
+class OutputFormat(StrEnum):
+    """How data is printed."""
+
+    table = "table"
+    md = "md"
+    json = "json"
+    csv = "csv"
+
+
+class Listing(StrEnum):
+    """What ``ls`` lists."""
+
+    systems = "systems"
+    metrics = "metrics"
+    detectors = "detectors"
+    corpora = "corpora"
+    tracks = "tracks"
+    recipes = "recipes"
+
+
+class Stage(StrEnum):
+    """Where a run may stop."""
+
+    train = "train"
+    synthesize = "synthesize"
+    score = "score"
+    report = "report"
+
+
+Format = Annotated[OutputFormat, typer.Option("--format", help="How data is printed.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value overrides of the recipe")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes.")]
+MinCoverage = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Exit with 4 when fewer of the expected items were scored.")
+]
+
+
+@app.callback()
+def main_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="Compute threads a process; one by default.", envvar="DOPPELBENCH_THREADS"),
+    ] = None,
+) -> None:
+    """Options of every verb."""
+    from doppelbench.engine.threads import limit_threads
+
+    if threads is not None:
+        os.environ["DOPPELBENCH_THREADS"] = str(threads)
+    limit_threads(threads)
+
+
+@app.command("run")
+def run_verb(
+    recipe: Annotated[str, typer.Argument(help="A recipe by name (see: ls recipes) or a YAML file.")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; runs/<recipe> by default.")] = None,
+    until: Annotated[Stage, typer.Option(help="Stop after this stage.")] = Stage.report,
+    jobs: Jobs = None,
+    force: Annotated[bool, typer.Option(help="Delete a run of another configuration in this folder.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be done and stop.")] = False,
+    min_coverage: MinCoverage = 1.0,
+    output: Format = OutputFormat.table,
+) -> None:
+    """Train, synthesise, score and report; the same command resumes a run that was interrupted."""
+    _execute(recipe, overrides, out, until, jobs, force, dry_run, min_coverage, output)
+
+
+def _execute(
+    recipe: str,
+    overrides: list[str] | None,
+    out: Path | None,
+    until: Stage,
+    jobs: int | None,
+    force: bool,
+    dry_run: bool,
+    min_coverage: float,
+    output: OutputFormat,
+) -> None:
+    from doppelbench.benchmark.config import load_recipe
+    from doppelbench.benchmark.run import describe_plan, execute
+    from doppelbench.benchmark.tables import figures_table
+
+    extra = [] if jobs is None else [f"jobs={jobs}"]
+    loaded = load_recipe(recipe, [*(overrides or []), *extra])
+    if dry_run:
+        _print(describe_plan(loaded), output)
+        return
+    folder = out or Path("runs") / loaded.name
+    figures = execute(loaded, folder, until=until.value, force=force)
+    if until in {Stage.score, Stage.report}:
+        _print(figures_table(figures), output)
+        if until is Stage.report:
+            typer.echo(f"report: {folder / 'report.html'}", err=True)
+        _check_coverage(figures, min_coverage)
+
+
+@app.command("train")
+def train_verb(
+    system: Annotated[str, typer.Argument(help="A system (see: ls systems).")],
+    audio: Annotated[Path, typer.Option(help="One long recording of the person, or a folder of recordings.", exists=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the trained system.")],
+    target: Annotated[str | None, typer.Option(help="Name of the person; the file's by default.")] = None,
+    preset: Annotated[str, typer.Option(help="tiny, small or paper.")] = "small",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    max_steps: Annotated[int | None, typer.Option(min=1)] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=0.001, help="Stop earlier.")] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+    settings: Annotated[list[str] | None, typer.Argument(help="key=value hyperparameters")] = None,
+) -> None:
+    """Train one system on recordings of one person."""
+    from doppelbench.benchmark.single import train_single
+
+    record = train_single(
+        system,
+        audio,
+        out,
+        target=target,
+        preset=preset,
+        settings=settings or [],
+        device=device,
+        max_steps=max_steps,
+        max_seconds=max_seconds,
+        seed=seed,
+    )
+    typer.echo(json.dumps(record, sort_keys=True))
+
+
+@app.command("synthesize")
+def synthesize_verb(
+    system: Annotated[Path, typer.Argument(help="Folder of a trained system.")],
+    sources: Annotated[list[Path], typer.Argument(help="Recordings to convert.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the outputs (FLAC).")],
+) -> None:
+    """Say recordings in the voice of a trained system."""
+    from doppelbench.benchmark.single import synthesize_single
+
+    failures = 0
+    for source, result in synthesize_single(system, sources, out):
+        if result["status"] == "ok":
+            typer.echo(str(out / f"{source.stem}.flac"))
+        else:
+            failures += 1
+            typer.echo(f"{source}: {result['status']}: {result['reason']}", err=True)
+    if failures:
+        raise typer.Exit(EXIT_ITEMS_FAILED)
+
+
+@app.command("score")
+def score_verb(
+    out: Annotated[Path, typer.Argument(help="A run folder, a folder of outputs, or one file.")],
+    ref: Annotated[Path | None, typer.Option(help="Folder of references with the same names, or one file.")] = None,
+    metrics: Annotated[str | None, typer.Option("--metrics", "-m", help="Comma-separated (see: ls metrics).")] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="CSV with columns id,text[,speaker], or a text file with '<id> <words>' lines.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option("--save", "-o", help="Folder for items and figures.")] = None,
+    jobs: Jobs = None,
+    per_item: Annotated[bool, typer.Option("--items", help="Print every item instead of the figures.")] = False,
+    min_coverage: MinCoverage = 1.0,
+    output: Format = OutputFormat.table,
+) -> None:
+    """Score a run again, two folders matched by file name, or a single file."""
+    from doppelbench.benchmark.run import rescore_run
+    from doppelbench.benchmark.single import score_files
+    from doppelbench.benchmark.tables import figures_table, items_table
+
+    if (out / "run.json").is_file():
+        figures = rescore_run(out, metrics=None if metrics is None else metrics.split(","), jobs=jobs)
+        rows = figures_table(figures)
+    else:
+        chosen = (metrics or ("pesq_wb,stoi,estoi,mcd" if ref else "wer")).split(",")
+        items, figures = score_files(out, ref=ref, metrics=chosen, text=text, jobs=jobs or 2, save=save)
+        rows = items_table(items) if per_item else figures_table(figures)
+    _print(rows, output)
+    _check_coverage(figures, min_coverage)
+
+
+@app.command("ls")
+def ls_verb(
+    what: Annotated[Listing, typer.Argument(help="What to list.")],
+    output: Format = OutputFormat.table,
+) -> None:
+    """List systems, metrics, detectors, corpora, tracks or recipes."""
+    from doppelbench.benchmark.listing import listing
+
+    _print(listing(what.value), output)
+
+
+@app.command("describe")
+def describe_verb(
+    name: Annotated[str, typer.Argument(help="A system, metric, corpus, track or recipe.")],
+    output: Format = OutputFormat.table,
+) -> None:
+    """Say everything about one system, metric, corpus, track or recipe."""
+    from doppelbench.benchmark.listing import describe
+
+    details = describe(name)
+    if output is OutputFormat.json:
+        typer.echo(json.dumps(details, indent=2, default=str))
+    else:
+        _print([{"field": key, "value": value} for key, value in details.items()], output)
+
+
+@app.command("data")
+def data_verb(
+    reader: Annotated[str, typer.Argument(help="A corpus (see: ls corpora), such as talkers.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    save: Annotated[Path | None, typer.Option("--save", "-o", help="Write a Parquet manifest with content hashes.")] = None,
+    options: Annotated[list[str] | None, typer.Argument(help="key=value options of the reader")] = None,
+    jobs: Jobs = None,
+    output: Format = OutputFormat.table,
+) -> None:
+    """Read (or make) a corpus and say what is in it."""
+    from doppelbench.benchmark.listing import corpus_summary
+
+    _print(corpus_summary(reader, root, options or [], save=save, jobs=jobs or 2), output)
+
+
+@app.command("doctor")
+def doctor_verb(output: Format = OutputFormat.table) -> None:
+    """Say what can run on this machine, and how to cure what cannot."""
+    from doppelbench.benchmark.doctor import diagnose
+
+    findings = diagnose()
+    _print(findings, output)
+    if any(finding["state"] == "broken" for finding in findings):
+        raise typer.Exit(5)
+
+
+def _print(rows: list[dict[str, Any]], output: OutputFormat) -> None:
+    from doppelbench.benchmark.tables import render
+
+    typer.echo(render(rows, output.value))
+
+
+def _check_coverage(figures: list[dict[str, Any]], least: float) -> None:
+    short = [figure for figure in figures if figure["coverage"] < least]
+    if short:
+        worst = min(short, key=lambda figure: figure["coverage"])
+        typer.echo(
+            f"doppelbench: {len(short)} of {len(figures)} figures rest on fewer items than expected, the worst "
+            f"{worst['metric']} of {worst['system']} on {worst['n']} of {worst['expected']}; the reasons are in "
+            f"the report and with score --items. Allow it with --min-coverage {worst['coverage']:.2f}.",
+            err=True,
+        )
+        raise typer.Exit(EXIT_ITEMS_FAILED)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        code = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        typer.echo("doppelbench: interrupted; what was done is kept, the same command goes on", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except typer.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        exit_code = getattr(error, "exit_code", None)
+        if "--debug" in sys.argv or exit_code is None:
+            raise
+        # An error of the command line itself formats its own message and has its own number.
+        usage = getattr(error, "format_message", None)
+        typer.echo(f"doppelbench: {usage() if usage else error}", err=True)
+        sys.exit(1 if usage else exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
