@@ -33,8 +33,8 @@ class Corpus:
     Attributes:
         name: what the corpus is called in results.
         table: one row per clip; the columns are the fields of :class:`Clip`, and any further ones a reader
-            knows (``seconds``, ``alignment`` ...), which can be filtered by. Paths are relative to ``root`` where
-            there is one and they lie below it.
+            knows (``seconds``, ``alignment`` ...), which can be filtered by. Paths are relative to ``root``
+            where there is one and they lie below it.
         root: folder that the paths are relative to, or None when they stand for themselves.
     """
 
@@ -48,8 +48,8 @@ class Corpus:
 
         Raises:
             InputError: for a missing column, a duplicate id, an id that is no file name, an unknown split, a
-                clip without a speaker, with neither audio nor video, or with an end before its start; the message
-                names the row.
+                clip without a speaker, with neither audio nor video, or with an end before its start; the
+                message names the row.
         """
         self.name = name
         self.root = None if root is None else Path(root)
@@ -346,7 +346,7 @@ def _completed(name: str, table: "pd.DataFrame", root: Path | None) -> "pd.DataF
 
 
 def _below(root: Path, path: str) -> str:
-    """Return a path relative to the root where it lies below it, so that a manifest can move with its files."""
+    """Return a path relative to the root where it lies below it, so that a manifest moves with its files."""
     return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path
 
 
