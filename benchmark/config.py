@@ -1,0 +1,226 @@
+"""Recipes of the ``run`` verb: validated YAML with ``key=value`` overrides; an unknown key is an error."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from doppelbench.corpora.errors import DoppelbenchError
+
+RECIPES = "doppelbench.benchmark.recipes"
+
+
+class ConfigError(DoppelbenchError):
+    """A recipe, an override or an option is wrong; the message names the key and the cure."""
+
+    exit_code = 1
+
+
+class Section(BaseModel):
+    """Base of every part of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CorpusConfig(Section):
+    """A corpus: ``talkers``, or a reader with its root folder and options."""
+
+    reader: str = "talkers"
+    root: Path | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    where: dict[str, Any] = Field(default_factory=dict, description="keep clips whose fields have these values")
+
+    @property
+    def label(self) -> str:
+        """Short name in tables."""
+        return self.reader if self.root is None else f"{self.reader}:{self.root.name}"
+
+
+class SystemConfig(Section):
+    """One competing system; ``settings`` replaces single hyperparameters of the preset."""
+
+    name: str
+    preset: Literal["tiny", "small", "paper"] | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    label: str | None = Field(default=None, description="name in the run folder; the system's own when missing")
+
+    @property
+    def key(self) -> str:
+        """Name of this entry in the run folder and in tables."""
+        return self.label or self.name
+
+
+class TrialsConfig(Section):
+    """Which trials are made."""
+
+    targets: list[str] | None = Field(default=None, description="speakers to convert into")
+    sources: Literal["unseen", "all"] = "unseen"
+    per_target: int | None = Field(default=None, ge=1)
+
+
+class TrainingConfig(Section):
+    """How systems are trained."""
+
+    device: str = Field(default="auto", description="auto, cpu, cuda")
+    devices: int = Field(default=1, ge=1, description="devices of one node")
+    nodes: int = Field(default=1, ge=1)
+    strategy: str = Field(default="auto", description="a strategy of Lightning, such as ddp or fsdp")
+    precision: str = Field(default="auto", description="a precision of Lightning; auto is bf16-mixed on a GPU")
+    max_steps: int | None = Field(default=None, ge=1, description="instead of the preset's")
+    max_seconds: float | None = Field(default=None, gt=0, description="stops earlier; such a run is not reproducible")
+    gradient_clip: float | None = Field(default=None, gt=0)
+    checkpoint_every: int = Field(default=500, ge=1)
+
+
+class ClassifierConfig(Section):
+    """Closed set of the speaker classifier: the speakers of the corpus, or the targets alone."""
+
+    speakers: Literal["all", "targets"] = "all"
+
+
+class Recipe(Section):
+    """Everything that decides a run."""
+
+    name: str = "run"
+    track: Literal["voice-conversion"] = "voice-conversion"
+    corpus: CorpusConfig = Field(default_factory=CorpusConfig)
+    sources: CorpusConfig | None = Field(default=None, description="corpus of the source clips; the same when missing")
+    trials: TrialsConfig = Field(default_factory=TrialsConfig)
+    preset: Literal["tiny", "small", "paper"] = "small"
+    systems: list[SystemConfig] = Field(default_factory=lambda: [SystemConfig(name="exemplar")])
+    reference_rows: bool = True
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    classifier: ClassifierConfig = Field(default_factory=ClassifierConfig)
+    metrics: list[str] | None = Field(default=None, description="those of the track when missing")
+    recognizer: str = "pocketsphinx"
+    normalizer: str = "whisper-english"
+    seed: int = 0
+    jobs: int = Field(default=2, ge=1)
+    item_timeout: float = Field(default=300.0, gt=0, description="seconds after which an item counts as hung")
+
+    @field_validator("systems", mode="before")
+    @classmethod
+    def _names_are_systems(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [{"name": entry} if isinstance(entry, str) else entry for entry in value]
+        return value
+
+    @field_validator("systems")
+    @classmethod
+    def _keys_are_unique(cls, value: list[SystemConfig]) -> list[SystemConfig]:
+        keys = [entry.key for entry in value]
+        doubled = sorted({key for key in keys if keys.count(key) > 1})
+        if doubled:
+            raise ValueError(f"two systems are called {', '.join(doubled)}; give them a label")
+        return value
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    files = resources.files(RECIPES).iterdir()
+    return sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe by name or path and apply overrides.
+
+    Args:
+        name: a name of :func:`recipe_names`, or the path of a YAML file.
+        overrides: ``key=value`` with dotted keys (``training.max_steps=200``, ``systems.0.preset=tiny``); the value is YAML.
+
+    Raises:
+        ConfigError: no such recipe, not YAML, an unknown key (with a suggestion), a value of the wrong kind.
+    """
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise ConfigError(f"{path}: there is no such recipe file")
+        text, where = path.read_text(), str(path)
+    elif name in recipe_names():
+        text, where = resources.files(RECIPES).joinpath(f"{name}.yaml").read_text(), f"recipe {name}"
+    else:
+        near = difflib.get_close_matches(name, recipe_names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(recipe_names())}"
+        raise ConfigError(f"there is no recipe {name!r}; {hint} A path must end in .yaml.")
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: a recipe is a mapping of keys to values")
+    for override in overrides:
+        apply_override(values, override)
+    return validate(values, where)
+
+
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Set one dotted key of a nested mapping, in place."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r}: expected key=value, such as training.max_steps=200")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: the value is not valid YAML") from None
+    *parents, last = key.split(".")
+    node: Any = values
+    for depth, part in enumerate(parents):
+        node = _child(node, part, ".".join(parents[: depth + 1]))
+    if isinstance(node, list):
+        index = _index(node, last, key)
+        node[index] = value
+    else:
+        node[last] = value
+
+
+def _child(node: Any, part: str, key: str) -> Any:
+    if isinstance(node, list):
+        index = _index(node, part, key)
+        if isinstance(node[index], str):
+            node[index] = {"name": node[index]}
+        return node[index]
+    if node.get(part) is None:
+        node[part] = {}
+    if not isinstance(node[part], dict | list):
+        raise ConfigError(f"override of {key}: {part} is a single value and has no keys of its own")
+    return node[part]
+
+
+def _index(node: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) >= len(node):
+        raise ConfigError(f"override {key}: expected a number under {len(node)} instead of {part!r}")
+    return int(part)
+
+
+def validate(values: Mapping[str, Any], where: str) -> Recipe:
+    """Check a mapping against the schema of recipes."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {'; '.join(_sentence(entry) for entry in error.errors())}") from None
+
+
+def _sentence(entry: Any) -> str:
+    path = [str(part) for part in entry["loc"]]
+    key = ".".join(path)
+    if entry["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+        return f"unknown key {key!r}; {hint}"
+    return f"{key}: {entry['msg']} (got {entry['input']!r})"
+
+
+def _known_keys(parents: list[str]) -> list[str]:
+    model: Any = Recipe
+    for part in parents:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)

@@ -1,0 +1,147 @@
+"""What a recipe amounts to: the clips, the trials, and the systems with their targets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from doppelbench.benchmark.config import ConfigError, CorpusConfig, Recipe
+from doppelbench.benchmark.tracks.track import Track
+from doppelbench.benchmark.tracks.voice_conversion import TRACK, voice_conversion_trials
+from doppelbench.corpora.clip import Clip, Trial
+from doppelbench.corpora.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the table: a system with its preset and the targets it is trained for."""
+
+    key: str
+    name: str
+    preset: str | None
+    settings: dict[str, Any]
+    needs: frozenset[str]
+    reference_row: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A recipe with its corpora read; everything after this is work on files."""
+
+    recipe: Recipe
+    track: Track
+    clips: tuple[Clip, ...]
+    source_clips: tuple[Clip, ...]
+    targets: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    entries: tuple[Entry, ...]
+    corpus_hash: str
+
+    def trials_of(self, entry: Entry) -> list[Trial]:
+        """Trials that a system is expected to answer: a row made of parallel recordings skips the others."""
+        return [
+            trial for trial in self.trials if "reference" not in entry.needs or trial.reference is not None
+        ]
+
+    def classifier_clips(self) -> list[Clip]:
+        """Natural clips that the speaker classifier learns from; none of their sentences is in a trial."""
+        pool = [clip for clip in (*self.clips, *self.source_clips) if clip.split == "train"]
+        if self.recipe.classifier.speakers == "targets":
+            pool = [clip for clip in pool if clip.speaker in self.targets]
+        return list({clip.id: clip for clip in pool}.values())
+
+    def held_out_clips(self) -> list[Clip]:
+        """Clips of the targets that no system was trained on; their training clips where there are none."""
+        chosen = []
+        for target in self.targets:
+            own = [clip for clip in self.clips if clip.speaker == target]
+            chosen.extend([clip for clip in own if clip.split == "test"] or own)
+        return chosen
+
+
+def read_clips(config: CorpusConfig, *, jobs: int) -> tuple[list[Clip], str]:
+    """Read a corpus of a recipe; returns its clips with content hashes, and the hash of the whole.
+
+    Raises:
+        InputError: no clip is left after the filters.
+    """
+    from doppelbench.corpora.readers import read_corpus
+
+    corpus = read_corpus(config.reader, root=config.root, **config.options).with_hashes(jobs=jobs)
+    clips = corpus.clips(**config.where)
+    if not clips:
+        raise InputError(f"corpus {config.label}: no clip is left after the filters {config.where}")
+    return clips, corpus.corpus_hash
+
+
+def choose_targets(recipe: Recipe, clips: Sequence[Clip]) -> tuple[str, ...]:
+    """Return the targets a recipe names, or the only speaker, or the targets of the built-in corpus."""
+    speakers = sorted({clip.speaker for clip in clips})
+    if recipe.trials.targets is None:
+        if recipe.corpus.reader == "talkers":
+            from doppelbench.corpora.talkers.voices import TARGETS
+
+            return tuple(TARGETS)
+        if len(speakers) == 1:
+            return (speakers[0],)
+        raise ConfigError(f"trials.targets is missing; speakers of the corpus: {', '.join(speakers)}")
+    unknown = [name for name in recipe.trials.targets if name not in speakers]
+    if unknown:
+        raise ConfigError(
+            f"trials.targets: no speaker {', '.join(unknown)} in the corpus; it has {', '.join(speakers)}"
+        )
+    return tuple(recipe.trials.targets)
+
+
+def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
+    """List the rows of the table: the competing systems, then the reference rows of the track."""
+    from doppelbench.baselines.registry import find_system
+    from doppelbench.benchmark.work import build_system
+
+    entries = []
+    for config in recipe.systems:
+        spec = find_system(config.name).spec
+        preset = (config.preset or recipe.preset) if spec.presets else None
+        build_system(config.name, preset, config.settings, "check")
+        entries.append(
+            Entry(config.key, config.name, preset, config.settings, spec.needs, spec.reference_row)
+        )
+    if recipe.reference_rows:
+        taken = {entry.key for entry in entries}
+        for name in track.reference_rows:
+            if name not in taken:
+                entries.append(Entry(name, name, None, {}, find_system(name).spec.needs, True))
+    return tuple(entries)
+
+
+def make_plan(recipe: Recipe) -> Plan:
+    """Read the corpora of a recipe and list its trials and systems.
+
+    Raises:
+        ConfigError: a target, system or preset that does not exist.
+        InputError: a corpus that cannot be read, or no trial.
+    """
+    from doppelbench.engine.hashing import content_key
+
+    entries = list_entries(recipe, TRACK)
+    clips, corpus_hash = read_clips(recipe.corpus, jobs=recipe.jobs)
+    if recipe.sources is None:
+        source_clips: list[Clip] = []
+    else:
+        source_clips, source_hash = read_clips(recipe.sources, jobs=recipe.jobs)
+        corpus_hash = content_key(corpus_hash, source_hash)
+    targets = choose_targets(recipe, clips)
+    trials = voice_conversion_trials(
+        [clip for clip in clips if clip.split == "test"],
+        targets,
+        sources=recipe.trials.sources,
+        per_target=recipe.trials.per_target,
+        source_clips=[clip for clip in source_clips if clip.split == "test"] if source_clips else None,
+    )
+    if not trials:
+        raise InputError(
+            "there is no trial: no utterance of split test by a speaker that is not a target. "
+            "Check trials.sources, trials.targets and the splits of the corpus."
+        )
+    return Plan(
+        recipe, TRACK, tuple(clips), tuple(source_clips), targets, tuple(trials), entries, corpus_hash
+    )
