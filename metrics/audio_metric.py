@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from doppelbench.corpora.clip import Clip
@@ -13,7 +14,15 @@ from doppelbench.metrics.statistics import bootstrap_mean
 
 
 class AudioMetric(Metric):
-    """A metric of mono float64 signals at the rate of its spec; subclasses write :meth:`score`."""
+    """A metric of mono float64 signals; subclasses write :meth:`score`.
+
+    ``rate`` is the rate of its spec, unless an option of the subclass sets another.
+    """
+
+    @cached_property
+    def rate(self) -> int:
+        """Samples per second of the signals that :meth:`score` gets."""
+        return self.spec.rate
 
     @abstractmethod
     def score(self, out: np.ndarray, ref: np.ndarray | None, clip: Clip | None) -> ItemScore:
@@ -29,10 +38,10 @@ class AudioMetric(Metric):
         """Check the inputs and score them; what cannot be scored has a status and no value."""
         spec = self.spec
         try:
-            out_samples = checked_samples(out, role="output", rate=spec.rate, seconds=spec.seconds)
+            out_samples = checked_samples(out, role="output", rate=self.rate, seconds=spec.seconds)
             ref_samples = None
             if "ref" in spec.needs:
-                ref_samples = checked_samples(ref, role="reference", rate=spec.rate, seconds=spec.seconds)
+                ref_samples = checked_samples(ref, role="reference", rate=self.rate, seconds=spec.seconds)
             if "text" in spec.needs and (clip is None or clip.text is None):
                 raise MediaError("missing", f"{spec.name} needs the words that should be said")
             if "target" in spec.needs and clip is None:

@@ -22,6 +22,7 @@ Status = Literal[
     "no_speech",
     "not_finite",
     "rate_mismatch",
+    "length_mismatch",
     "timeout",
     "crashed",
 ]

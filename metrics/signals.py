@@ -11,6 +11,8 @@ from doppelbench.corpora.level import SILENCE_DB, active_level
 from doppelbench.corpora.media import Audio, Video, resample
 
 RESAMPLER = "soxr-vhq"
+LENGTH_TOLERANCE_SECONDS = 0.1
+LENGTH_RULE = f"truncate-{LENGTH_TOLERANCE_SECONDS:g}s"
 
 
 def checked_samples(
@@ -57,3 +59,26 @@ def checked_samples(
         raise MediaError("silent", f"the {role} is silent (active level {level:.0f} dB re full scale)")
     single = np.ascontiguousarray(samples, dtype=np.float32)
     return resample(Audio(single, audio.rate), rate).samples.astype(np.float64)
+
+
+def same_length(*, out: np.ndarray, ref: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the longer of two signals, shape (n,), to the shorter when they differ by 0.1 s at most.
+
+    Systems add or lose a frame at the end; a larger difference means another timing, and a measure that
+    compares instant by instant has no meaning then.
+
+    Returns:
+        ``out`` and ``ref``, of one length.
+
+    Raises:
+        MediaError: ``length_mismatch`` when they differ by more.
+    """
+    difference = abs(out.size - ref.size) / rate
+    if difference > LENGTH_TOLERANCE_SECONDS:
+        raise MediaError(
+            "length_mismatch",
+            f"the output lasts {out.size / rate:.3f} s and the reference {ref.size / rate:.3f} s; "
+            f"at most {LENGTH_TOLERANCE_SECONDS:g} s of difference are allowed, for instants are compared",
+        )
+    shorter = min(out.size, ref.size)
+    return out[:shorter], ref[:shorter]

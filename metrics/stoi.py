@@ -1,0 +1,46 @@
+"""Short-time objective intelligibility: does the output carry the temporal envelopes of the reference?
+
+Taal, Hendriks, Heusdens and Jensen, IEEE TASLP 2011; the values are those of pystoi 0.4.1.
+There is no compensation of delay: the same signal shifted by 10 ms loses a tenth of its score. The kernel is
+:mod:`doppelbench.metrics.stoi_kernel`.
+"""
+
+import numpy as np
+from doppelbench.corpora.clip import Clip
+from doppelbench.metrics.audio_metric import AudioMetric
+from doppelbench.metrics.metric import ItemScore, MetricSpec
+from doppelbench.metrics.signals import LENGTH_RULE, RESAMPLER, same_length
+from doppelbench.metrics.stoi_kernel import band_segments, intelligibility
+
+
+class ShortTimeObjectiveIntelligibility(AudioMetric):
+    """STOI against a reference of the same timing; ``segments`` of 384 ms is in the statistics."""
+
+    spec = MetricSpec(
+        name="stoi",
+        title="Short-time objective intelligibility",
+        version=1,
+        unit="",
+        direction="higher",
+        range=(-1.0, 1.0),
+        needs=frozenset({"ref"}),
+        cost=3.0,
+        rate=16000,
+        seconds=(0.4, None),
+        citation="Taal et al., IEEE TASLP 2011",
+    )
+
+    @property
+    def signature(self) -> str:
+        """Kernel, rates and rule for unequal lengths."""
+        return (
+            f"stoi|pystoi-0.4.1-equal|sr{self.rate}-{RESAMPLER}|10k-octave|{LENGTH_RULE}|v{self.spec.version}"
+        )
+
+    def score(self, out: np.ndarray, ref: np.ndarray | None, clip: Clip | None) -> ItemScore:
+        """Intelligibility of one output."""
+        assert ref is not None
+        out, ref = same_length(out=out, ref=ref, rate=self.rate)
+        ref_segments, out_segments = band_segments(out=out, ref=ref, rate=self.rate)
+        value = intelligibility(ref_segments, out_segments)
+        return ItemScore(value, stats={"segments": len(ref_segments)})
