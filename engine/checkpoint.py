@@ -186,8 +186,10 @@ def _decode(value: Any, tensor: Any) -> Any:
         if versions is not None:
             ordered._metadata = versions  # type: ignore[attr-defined]
         return ordered
-    items = [_decode(item, tensor) for item in value["of"]]
-    return set(items) if kind == "set" else tuple(items)
+    if kind in ("set", "tuple"):
+        items = [_decode(item, tensor) for item in value["of"]]
+        return set(items) if kind == "set" else tuple(items)
+    raise CheckpointError(f"a checkpoint holds a value of the unknown kind {kind!r}")
 
 
 def _dtype(name: str) -> "torch.dtype":

@@ -44,7 +44,7 @@ class TrainingProgress:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[line]}"))
             self._bar = Progress(*columns, console=Console(file=self.stream), transient=True)
             self._bar.start()
-            self._bar.add_task(self.title, total=1.0, completed=self._share(step, 0.0), line="")
+            self._bar.add_task(self.title, total=1.0, line="")
 
     def update(self, step: int, elapsed: float, losses: Mapping[str, float] | None = None) -> None:
         """Tell of a finished step; ``elapsed`` is the training time so far, earlier sessions included."""

@@ -134,7 +134,7 @@ def train(
     *,
     batch_size: int | None = None,
 ) -> TrainingRecord:
-    """Train a module, or finish a training begun earlier, and leave the trained weights in the module.
+    """Train a module or finish a training begun earlier; the weights are left in the module, on the CPU.
 
     Called again after it finished, it loads the weights and returns the record at once.
 
@@ -360,7 +360,7 @@ def _identity(
     """Return what makes a training the same one; where and how long it runs is not part of it."""
     shapes = [[name, list(value.shape), str(value.dtype)] for name, value in module.state_dict().items()]
     return {
-        "module": f"{type(module).__module__}.{type(module).__qualname__}",
+        "module": type(module).__qualname__,
         "hyperparameters": {name: _plain(value) for name, value in module.hparams.items()},
         "architecture": content_key(shapes),
         "data": str(getattr(data, "key", "")),
