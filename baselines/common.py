@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -14,9 +15,15 @@ from torch import nn
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.features import MelSettings, log_mel
-from doppelbench.corpora.level import normalize_level
+from doppelbench.corpora.level import TARGET_DB, normalize_level
 from doppelbench.corpora.media import read_audio
+from doppelbench.engine.cache import ArrayCache, CacheItem, build_cache
+from doppelbench.engine.errors import CacheError
+from doppelbench.engine.hashing import content_key
 from doppelbench.engine.trainer import TrainerSettings
+
+# Under half a minute there is nothing to learn a voice from; the paper uses three minutes and more.
+MINIMUM_SECONDS = 30.0
 
 Settings = TypeVar("Settings")
 
@@ -62,5 +69,66 @@ def settings_from_dict(kind: type[Settings], values: dict[str, Any]) -> Settings
     return kind(**arguments)
 
 
-def long_recording(clips: Sequence[Clip], target: str, mel: MelSettings, trainer: TrainerSettings) -> np.ndarray:
-    raise NotImplementedError
+def log_mel_arrays(clip: Mapping[str, Any], mel: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Compute the cached features of one clip; arguments are the fields of a clip and of the mel settings."""
+    return {"mel": clip_log_mel(Clip(**clip), MelSettings(**mel))}
+
+
+class LongRecording:
+    """A person's clips as one recording, read through the memory map of a feature cache.
+
+    The paper trains on one long file per person; short clips are joined, and a crop may run over a seam.
+    """
+
+    def __init__(self, cache: ArrayCache, ids: Sequence[str], field: str = "mel") -> None:
+        self.parts = [cache[name][field] for name in ids]
+        self.ends = np.cumsum([len(part) for part in self.parts])
+        self.key = f"{cache.key}|{content_key(list(ids))}|{field}"
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if self.parts else 0
+
+    def crop(self, start: int, frames: int) -> np.ndarray:
+        """Copy ``frames`` frames from ``start`` on."""
+        pieces, index = [], int(np.searchsorted(self.ends, start, side="right"))
+        begin = start - (int(self.ends[index - 1]) if index else 0)
+        while frames > 0:
+            piece = self.parts[index][begin : begin + frames]
+            pieces.append(piece)
+            frames -= len(piece)
+            index, begin = index + 1, 0
+        return np.concatenate(pieces)
+
+
+def long_recording(
+    clips: Sequence[Clip], target: str, mel: MelSettings, trainer: TrainerSettings
+) -> LongRecording:
+    """Compute (or find) the features of a target's clips and join them.
+
+    A clip that cannot be read is left out and named in a warning, so that one bad file does not cost the training.
+
+    Raises:
+        InputError: less than half a minute of the target can be used; the message says why.
+    """
+    own = [clip for clip in clips if clip.speaker == target]
+    items = [
+        CacheItem(clip.id, {"clip": asdict(clip), "mel": asdict(mel)}) for clip in own if clip.audio is not None
+    ]
+    described = [(clip.id, clip.sha256 or clip.audio, clip.start, clip.end) for clip in own]
+    key = content_key("log-mel", described, asdict(mel), TARGET_DB)[:16]
+    try:
+        cache = build_cache(trainer.directory / "features", key, items, log_mel_arrays)
+    except CacheError as error:
+        raise InputError(f"target {target}: no clip can be used for training: {error}") from None
+    for name, reason in cache.failed.items():
+        warnings.warn(f"clip {name} is left out of the training of {target}: {reason}", stacklevel=2)
+    recording = LongRecording(cache, [clip.id for clip in own if clip.id in cache])
+    seconds = len(recording) / mel.frame_rate
+    if seconds < MINIMUM_SECONDS:
+        left_out = "; ".join(cache.failed.values())
+        raise InputError(
+            f"target {target} has {seconds:.1f} s of usable speech in {len(own)} clip(s); at least "
+            f"{MINIMUM_SECONDS:.0f} s are needed, and three minutes are what the paper uses"
+            + (f" (left out: {left_out})" if left_out else "")
+        )
+    return recording

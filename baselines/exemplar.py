@@ -35,13 +35,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from doppelbench.baselines.common import clip_log_mel, long_recording, save_network, settings_from_dict
+from doppelbench.baselines.common import (
+    LongRecording,
+    clip_log_mel,
+    long_recording,
+    save_network,
+    settings_from_dict,
+)
 from doppelbench.baselines.registry import register
 from doppelbench.baselines.system import Output, System, SystemSpec
 from doppelbench.baselines.vocoders.griffin_lim import GriffinLim, GriffinLimSettings
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.features import MelSettings
-from doppelbench.engine.trainer import TrainerSettings, train
+from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 @dataclass(frozen=True, slots=True)
 class ExemplarSettings:
@@ -181,20 +187,20 @@ class ExemplarModule(L.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=self.settings.learning_rate)
 
 
-@dataclass(frozen=True)
 class RandomCrops:
     """Batches of random crops from one long recording; a batch is a pure function of seed and step."""
 
-    features: np.ndarray
-    crop_frames: int
-    batch_size: int
-    seed: int
+    def __init__(self, recording: LongRecording, settings: ExemplarSettings, seed: int) -> None:
+        self.recording = recording
+        self.settings = settings
+        self.seed = seed
+        self.key = recording.key
 
     def batch(self, step: int, rank: int, world: int) -> Tensor:
+        frames = self.settings.crop_frames
         generator = np.random.default_rng([self.seed, step, rank])
-        starts = generator.integers(0, len(self.features) - self.crop_frames + 1, self.batch_size)
-        crops = np.stack([self.features[start : start + self.crop_frames] for start in starts])
-        return torch.from_numpy(crops.astype(np.float32))
+        starts = generator.integers(0, len(self.recording) - frames + 1, self.settings.batch_size)
+        return torch.from_numpy(np.stack([self.recording.crop(int(start), frames) for start in starts]))
 
 
 @register
@@ -217,20 +223,19 @@ class Exemplar(System):
         self.network = ExemplarNetwork(settings)
         self.vocoder = GriffinLim(settings.mel, settings.griffin_lim)
 
-    def fit(self, clips: Sequence[Clip], trainer: TrainerSettings) -> None:
+    def fit(self, clips: Sequence[Clip], trainer: TrainerSettings) -> TrainingRecord:
         """Train on the clips of the target, joined to one long recording.
 
         Raises:
-            InputError: the clips of the target last less than half a minute.
-            MediaError: a clip cannot be read.
+            InputError: the usable clips of the target last less than half a minute.
         """
-        features = long_recording(clips, self.target, self.settings.mel, trainer)
-        torch.manual_seed(trainer.seed)
-        self.network = ExemplarNetwork(self.settings)
+        recording = long_recording(clips, self.target, self.settings.mel, trainer)
+        with seeded(trainer.seed):
+            self.network = ExemplarNetwork(self.settings)
         module = ExemplarModule(self.network, self.settings)
-        crops = RandomCrops(features, self.settings.crop_frames, self.settings.batch_size, trainer.seed)
-        train(module, crops, trainer)
+        record = train(module, RandomCrops(recording, self.settings, trainer.seed), trainer)
         self.network.eval().cpu()
+        return record
 
     def convert_features(self, mel: np.ndarray) -> np.ndarray:
         """Project a log-mel spectrogram of any speaker, shape (frames, bands), onto the target."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.media import Audio, Video
-from doppelbench.engine.trainer import TrainerSettings
+from doppelbench.engine.trainer import TrainerSettings, TrainingRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,15 @@ class System(ABC):
     spec: ClassVar[SystemSpec]
 
     @abstractmethod
-    def fit(self, clips: Sequence[Clip], trainer: TrainerSettings) -> None:
-        """Train on clips; resumes from the last checkpoint in ``trainer.directory``."""
+    def fit(self, clips: Sequence[Clip], trainer: TrainerSettings) -> TrainingRecord | None:
+        """Train on clips; resumes from the last checkpoint in ``trainer.directory``.
+
+        Returns:
+            What the training did, or None for a system that is not trained.
+
+        Raises:
+            InputError: the clips cannot train this system.
+        """
 
     @abstractmethod
     def convert(self, trial: Trial) -> Output:

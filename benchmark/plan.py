@@ -1,13 +1,16 @@
 """What a recipe amounts to: the clips, the trials, and the systems with their targets."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from doppelbench.benchmark.config import ConfigError, CorpusConfig, Recipe
 from doppelbench.benchmark.tracks.track import Track
 from doppelbench.benchmark.tracks.voice_conversion import TRACK, voice_conversion_trials
 from doppelbench.corpora.clip import Clip, Trial
+from doppelbench.corpora.corpus import Corpus
 from doppelbench.corpora.errors import InputError
 
 
@@ -58,15 +61,32 @@ class Plan:
         return chosen
 
 
+def open_corpus(reader: str, root: Path | None, options: dict[str, Any], *, jobs: int) -> Corpus:
+    """Read a data set by its reader, or make the built-in corpus.
+
+    Raises:
+        InputError: unknown reader or option, or data that cannot be read.
+    """
+    if reader == "talkers":
+        from doppelbench.corpora.talkers import talkers
+
+        known = list(inspect.signature(talkers).parameters)
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise InputError(f"corpus talkers has no option {', '.join(unknown)}; it has {', '.join(known)}")
+        return Corpus.from_clips("talkers", talkers(root, **{"jobs": jobs, **options}))
+    from doppelbench.corpora.readers import read_corpus
+
+    return read_corpus(reader, root, **options)
+
+
 def read_clips(config: CorpusConfig, *, jobs: int) -> tuple[list[Clip], str]:
     """Read a corpus of a recipe; returns its clips with content hashes, and the hash of the whole.
 
     Raises:
         InputError: no clip is left after the filters.
     """
-    from doppelbench.corpora.readers import read_corpus
-
-    corpus = read_corpus(config.reader, root=config.root, **config.options).with_hashes(jobs=jobs)
+    corpus = open_corpus(config.reader, config.root, config.options, jobs=jobs).with_hashes(jobs=jobs)
     clips = corpus.clips(**config.where)
     if not clips:
         raise InputError(f"corpus {config.label}: no clip is left after the filters {config.where}")
@@ -78,9 +98,11 @@ def choose_targets(recipe: Recipe, clips: Sequence[Clip]) -> tuple[str, ...]:
     speakers = sorted({clip.speaker for clip in clips})
     if recipe.trials.targets is None:
         if recipe.corpus.reader == "talkers":
-            from doppelbench.corpora.talkers.voices import TARGETS
+            from doppelbench.corpora.talkers.voices import VOICES
 
-            return tuple(TARGETS)
+            default = [voice.name for voice in VOICES if voice.role == "target" and voice.name in speakers]
+            if default:
+                return tuple(default)
         if len(speakers) == 1:
             return (speakers[0],)
         raise ConfigError(f"trials.targets is missing; speakers of the corpus: {', '.join(speakers)}")

@@ -147,12 +147,12 @@ def interval_plot(
 
 def confusion_plot(figure_row: Mapping[str, Any]) -> str | None:
     """Plot the confusion matrix of the speaker classifier for one system."""
-    confusion = figure_row["details"].get("confusion")
+    confusion = {(target, predicted): n for target, predicted, n in figure_row["details"].get("confusion", [])}
     if not confusion:
         return None
-    targets = sorted(confusion)
-    classes = sorted({name for row in confusion.values() for name in row} | set(targets))
-    counts = np.array([[confusion[t].get(c, 0) for c in classes] for t in targets], dtype=float)
+    targets = sorted({target for target, _ in confusion})
+    classes = sorted({predicted for _, predicted in confusion} | set(targets))
+    counts = np.array([[confusion.get((t, c), 0) for c in classes] for t in targets], dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = _axes(1.2 + 0.42 * len(classes), 0.9 + 0.32 * len(targets))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")

@@ -4,12 +4,12 @@ Trials cross every target with test utterances of people that no system was trai
 the target recorded the same sentence, that recording is the reference of the metrics that need one.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
 from doppelbench.benchmark.tracks.track import Track
 from doppelbench.corpora.clip import Clip, Trial
+from doppelbench.corpora.corpus import normalize_text
 
 TRACK = Track(
     name="voice-conversion",
@@ -18,14 +18,6 @@ TRACK = Track(
     ranking=("sca", "wer"),
     reference_rows=("natural", "copy-synthesis", "source", "source-copy-synthesis", "random-target"),
 )
-
-
-def same_words(text: str | None) -> str | None:
-    """Key under which two transcripts are the same sentence: letters and digits only, lower case."""
-    if text is None:
-        return None
-    kept = "".join(c if c.isalnum() else " " for c in unicodedata.normalize("NFKC", text).lower())
-    return " ".join(kept.split()) or None
 
 
 def voice_conversion_trials(
@@ -50,9 +42,8 @@ def voice_conversion_trials(
     """
     references: dict[tuple[str, str], Clip] = {}
     for clip in clips:
-        words = same_words(clip.text)
-        if clip.speaker in targets and words is not None:
-            references.setdefault((clip.speaker, words), clip)
+        if clip.speaker in targets and clip.text:
+            references.setdefault((clip.speaker, normalize_text(clip.text)), clip)
     candidates = clips if source_clips is None else source_clips
     trials = []
     for target in targets:
@@ -66,8 +57,7 @@ def voice_conversion_trials(
         if per_target is not None:
             usable = spread(usable, per_target)
         for clip in usable:
-            words = same_words(clip.text)
-            reference = references.get((target, words)) if words is not None else None
+            reference = references.get((target, normalize_text(clip.text))) if clip.text else None
             trials.append(Trial(f"{clip.id}_to_{target}", clip, target, reference))
     return trials
 
