@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import numbers
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ BLOCK = 1 << 20
 def canonical(value: Any) -> Any:
     """Reduce a value to what JSON can hold, with one representation for equal values.
 
-    Dataclasses become dictionaries, paths strings, sets sorted lists, tuples lists, bytes their hex digest.
+    Dataclasses become dictionaries, paths strings, sets sorted lists, tuples lists, NumPy's
+    numbers plain ones, bytes their hash.
 
     Raises:
         TypeError: the value has no canonical form.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, numbers.Real):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: canonical(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
