@@ -102,8 +102,9 @@ def aligned(timing: dict[str, Any], sentence: str, shift: float, seconds: float)
 
     Returns:
         ``phonemes`` and ``words``, lists of [name, start, end] in seconds. Phonemes are espeak-ng's
-        mnemonics with their stress marks; ``_`` is silence. Words that espeak-ng runs together ("that a") are one
-        interval, and one that is linked to its neighbour may begin a consonant early, as espeak-ng reports it.
+        mnemonics with their stress marks; ``_`` is silence. Words that espeak-ng runs together ("that a")
+        are one interval, and one that is linked to its neighbour may begin a consonant early, as espeak-ng
+        reports it.
     """
     names, starts = ["_"], [0.0]
     for event, start in timing["phonemes"]:
