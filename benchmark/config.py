@@ -37,7 +37,9 @@ class CorpusConfig(Section):
     @property
     def label(self) -> str:
         """Short name in tables."""
-        return self.reader if self.root is None else f"{self.reader}:{self.root.name}"
+        if self.root is None or self.reader == "talkers":
+            return self.reader
+        return f"{self.reader}:{self.root.name}"
 
 
 class SystemConfig(Section):

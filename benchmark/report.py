@@ -283,7 +283,7 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
     import pandas as pd
     from jinja2 import Environment, StrictUndefined
 
-    from doppelbench.engine.files import write_text
+    from doppelbench.engine.files import write_bytes
 
     items = pd.read_parquet(run / "items.parquet")
     systems, trials = record["systems"], record["trials"]
@@ -319,5 +319,5 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
         failures=failed.head(50).to_dict("records"),
         n_failures=len(failed),
     )
-    write_text(run / "report.html", page)
+    write_bytes(run / "report.html", page.encode())
     return run / "report.html"

@@ -149,6 +149,7 @@ class RunInfo:
         config: everything that can change a result; a run is resumed only with the same.
         seeds: by purpose.
         corpus: name, version, split and the like of the clips.
+        plan: what was to be done: systems, trials, metrics with their options, classifier.
         inputs: SHA-256 of every input by id.
         signatures: full signature of a metric by its id.
         coverage: scored and expected items by system and metric.
@@ -163,6 +164,7 @@ class RunInfo:
     config: dict[str, Any]
     seeds: dict[str, Any] = field(default_factory=dict)
     corpus: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     signatures: dict[str, str] = field(default_factory=dict)
     coverage: dict[str, Any] = field(default_factory=dict)
