@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from doppelbench.corpora.level import normalize_level
-from doppelbench.corpora.media import Audio, resample, sha256_of, write_audio
+from doppelbench.corpora.media import Audio, Video, resample, sha256_of, write_audio
+from doppelbench.corpora.talkers.face import Head, face_of
+from doppelbench.corpora.talkers.film import film, write_film
 from doppelbench.corpora.talkers.sentences import balanced_grid_sentences, spoken_form, training_sentences
-from doppelbench.corpora.talkers.settings import RATE, TalkersSettings
-from doppelbench.corpora.talkers.voices import Voice, voice_of
+from doppelbench.corpora.talkers.settings import FPS, RATE, TalkersSettings
+from doppelbench.corpora.talkers.voices import VOICES, Voice, voice_of
 
 # A quiet room, 44 dB under the speech: without it pauses are digital silence, where logarithms of spectra
 # jump to their floor and say more of the floor than of the speaker.
@@ -59,7 +61,8 @@ def synthesize(
     ]
     request = {
         "directory": str(directory),
-        "voice": voice.voice,
+        "variant": voice.variant,
+        "timbre": voice.timbre,
         "rate": voice.rate,
         "pitch": voice.pitch,
         "range": voice.range,
@@ -128,6 +131,8 @@ class PersonMaker:
         self.directory = directory
         self.clips: list[dict[str, Any]] = []
         self.seconds = 0.0
+        index = VOICES.index(self.voice)
+        self.head = Head(face_of(self.voice.name, self.voice.gender, index), settings.size)
 
     def make(self) -> None:
         """Make all clips and write ``person.json`` last."""
@@ -162,8 +167,13 @@ class PersonMaker:
         alignment = aligned(timing, text, shift, recording.seconds)
         path = self.directory / f"{name}.flac"
         write_audio(path, recording)
-        alignment_path = self.directory / f"{name}.phonemes.json"
-        alignment_path.write_text(json.dumps(alignment), encoding="utf-8")
+        files = [path, self._write_json(f"{name}.phonemes.json", alignment)]
+        if self.settings.video:
+            generator = random_of(self.settings, self.voice.name, text, "head")
+            frames, truth = film(self.head, alignment["phonemes"], recording.seconds, FPS, generator)
+            path = self.directory / f"{name}.mkv"
+            write_film(path, Video(frames, FPS, recording))
+            files += [path, self._write_json(f"{name}.face.json", {"fps": FPS, **truth})]
         self.clips.append(
             {
                 "id": name,
@@ -173,13 +183,18 @@ class PersonMaker:
                 "seconds": round(recording.seconds, 4),
                 "files": {
                     file.name: {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
-                    for file in (path, alignment_path)
+                    for file in files
                 },
             }
         )
         self.seconds += recording.seconds
         sys.stdout.write(f"{self.seconds:.3f}\n")
         sys.stdout.flush()
+
+    def _write_json(self, name: str, content: dict[str, Any]) -> Path:
+        path = self.directory / name
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
 
 
 def main() -> None:

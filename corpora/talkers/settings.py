@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 
 # Raised whenever the same settings would give other bytes.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 RATE = 16000
 FPS = 25
 

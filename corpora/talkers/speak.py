@@ -4,7 +4,7 @@ espeak-ng is under the GPL, therefore it is reached over a process boundary only
 ``python -m doppelbench.corpora.talkers.speak``, reads one JSON request from standard input and writes files. It
 uses the standard library alone, and nothing else in the project may import it.
 
-Request: ``{"directory": ..., "voice": ..., "rate": ..., "pitch": ..., "range": ..., "word_gap": ...,
+Request: ``{"directory": ..., "variant": ..., "timbre": ..., "rate": ..., "pitch": ..., "range": ..., "word_gap": ...,
 "utterances": [{"id": ..., "text": ..., "seed": ...}, ...]}``. For each utterance it writes ``<id>.wav`` (16-bit mono at the
 synthesiser's own rate) and ``<id>.json``: ``rate``, ``phonemes`` as a list of [mnemonic, start in seconds], and
 ``words`` as a list of [first character in the text, start in seconds].
@@ -52,6 +52,16 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 
+def voice_definition(data: Path, request: dict[str, Any]) -> str:
+    """Return a voice file: espeak-ng's American English with one of its own variants, or with the request's timbre."""
+    language = (data / "lang" / "gmw" / "en-US").read_text(encoding="utf-8")
+    if request.get("timbre"):
+        return f"{language}\n{request['timbre']}\n"
+    variant = (data / "voices" / "!v" / request["variant"]).read_text(encoding="utf-8")
+    lines = [line for line in variant.splitlines() if not line.startswith(("language", "name"))]
+    return "\n".join([language, *lines, ""])
+
+
 class Synthesizer:
     """espeak-ng with one voice."""
 
@@ -65,8 +75,10 @@ class Synthesizer:
         self.rate = self._library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data, options)
         if self.rate <= 0:
             raise RuntimeError(f"espeak-ng did not start (status {self.rate})")
-        if self._library.espeak_SetVoiceByName(request["voice"].encode()) != 0:
-            raise RuntimeError(f"espeak-ng has no voice {request['voice']}")
+        definition = Path(request["directory"]) / "voice"
+        definition.write_text(voice_definition(Path(data.decode()), request), encoding="utf-8")
+        if self._library.espeak_ng_SetVoiceByFile(str(definition).encode()) != 0:
+            raise RuntimeError("espeak-ng refused the definition of the voice")
         for name, number in PARAMETERS.items():
             if request.get(name) is not None:
                 self._library.espeak_SetParameter(number, int(request[name]), 0)
