@@ -32,6 +32,8 @@ MICROSECONDS = 1_000_000
 PREROLL_SECONDS = 1.0
 # Sound and pictures that begin closer together than this are simultaneous (Matroska counts milliseconds).
 SYNC_TOLERANCE = 0.0015
+# Leaves random identifiers out of the container, so that equal videos give equal files.
+REPRODUCIBLE = {"fflags": "+bitexact"}
 # A file that ends this much before the duration in its header was cut off.
 TRUNCATION_SECONDS = 0.5
 
@@ -176,7 +178,7 @@ def write_audio(path: str | os.PathLike[str], audio: Audio) -> None:
         )
     samples = _within_full_scale(audio, path)
     with _atomic(path) as partial:
-        soundfile.write(partial, samples, audio.rate, format=kind, subtype="PCM_16")
+        soundfile.write(partial, _sixteen_bit(samples), audio.rate, format=kind, subtype="PCM_16")
 
 
 def read_video(
@@ -346,6 +348,11 @@ def _within_full_scale(audio: Audio, path: Path) -> np.ndarray:
     return samples * np.float32(HEADROOM / peak) if peak > HEADROOM else samples
 
 
+def _sixteen_bit(samples: np.ndarray) -> np.ndarray:
+    """Round to 16 bits; libsndfile rounds for FLAC but rounds down for WAV."""
+    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+
 @contextlib.contextmanager
 def _atomic(path: Path) -> Iterator[Path]:
     """Yield a path to write to, which takes the place of ``path`` only when everything was written."""
@@ -503,7 +510,10 @@ def _encode(
 
     _check_frames(path, video)
     samples = None if video.audio is None else _within_full_scale(video.audio, path)
-    with _atomic(path) as partial, av.open(str(partial), "w", format=container) as output:
+    with (
+        _atomic(path) as partial,
+        av.open(str(partial), "w", format=container, options=REPRODUCIBLE) as output,
+    ):
         codec, pixels, options = picture
         stream: Any = output.add_stream(
             codec, rate=Fraction(video.fps).limit_denominator(1001), options=options
@@ -514,7 +524,7 @@ def _encode(
         waiting = deque[Any]()
         if video.audio is not None and samples is not None and samples.size:
             track: Any = output.add_stream(sound[0], rate=video.audio.rate, layout="mono", format=sound[1])
-            frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+            frame = av.AudioFrame.from_ndarray(_sixteen_bit(samples)[None], format="s16", layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = video.audio.rate, 0, Fraction(1, video.audio.rate)
             waiting.extend(track.encode(frame) + track.encode(None))
         for index, image in enumerate(video.frames):
