@@ -112,7 +112,7 @@ class MelCepstralDistortion(WarpedMetric):
         direction="lower",
         range=(0.0, None),
         needs=frozenset({"ref"}),
-        cost=40.0,
+        cost=35.0,
         rate=RATE,
         seconds=(0.1, None),
         citation="Kubichek, PACRIM 1993; Morise et al., WORLD, IEICE 2016",
