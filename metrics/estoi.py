@@ -25,7 +25,7 @@ class ExtendedShortTimeObjectiveIntelligibility(AudioMetric):
         direction="higher",
         range=(-1.0, 1.0),
         needs=frozenset({"ref"}),
-        cost=3.0,
+        cost=2.5,
         rate=16000,
         seconds=(0.4, None),
         citation="Jensen and Taal, IEEE/ACM TASLP 2016",

@@ -90,7 +90,7 @@ class MelBandCepstralDistance(WarpedMetric):
         direction="lower",
         range=(0.0, None),
         needs=frozenset({"ref"}),
-        cost=10.0,
+        cost=2.0,
         rate=RATE,
         seconds=(0.1, None),
         citation="Kubichek, PACRIM 1993; mel_cepstral_distance 0.0.4",

@@ -287,7 +287,7 @@ class SpeakerClassificationAccuracy(AudioMetric):
         direction="higher",
         range=(0.0, 100.0),
         needs=frozenset({"target"}),
-        cost=2.5,
+        cost=1.5,
         rate=RATE,
         seconds=(MIN_SECONDS, None),
         citation="Serrà, Pascual, Segura: Blow, NeurIPS 2019",

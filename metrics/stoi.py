@@ -24,7 +24,7 @@ class ShortTimeObjectiveIntelligibility(AudioMetric):
         direction="higher",
         range=(-1.0, 1.0),
         needs=frozenset({"ref"}),
-        cost=3.0,
+        cost=2.5,
         rate=16000,
         seconds=(0.4, None),
         citation="Taal et al., IEEE TASLP 2011",
