@@ -1,4 +1,4 @@
-"""A run's folder loses nothing at a kill, has the same bytes however it came about, and refuses what is not its."""
+"""A run's folder loses nothing at a kill, has the same bytes however it came about, and is not mixed up."""
 
 import hashlib
 import json
@@ -191,7 +191,7 @@ def test_newer_damaged_missing_and_foreign_folders_are_refused(tmp_path, finishe
     record = finished.directory / "run.json"
     content = json.loads(record.read_text())
     record.write_text(json.dumps({**content, "schema": 99}))
-    with pytest.raises(RunError, match="schema 99.*update"):
+    with pytest.raises(RunError, match=r"schema 99.*update"):
         Run.resume(finished.directory, CONFIG)
     record.write_text("{")
     with pytest.raises(RunError, match="damaged"):
@@ -221,9 +221,13 @@ def test_run_open_for_reading_cannot_be_written(finished):
 
 
 def test_stages_add_up_over_sessions_and_interruptions_are_told(tmp_path):
-    with pytest.raises(KeyboardInterrupt), Run.resume(tmp_path / "a", CONFIG) as run, run.stage("score"):
-        time.sleep(0.05)
-        raise KeyboardInterrupt
+    def interrupted():
+        with Run.resume(tmp_path / "a", CONFIG) as run, run.stage("score"):
+            time.sleep(0.05)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     info = Run.open(tmp_path / "a").info
     assert info.sessions[0].status == "interrupted"
     assert not info.stages["score"].finished
