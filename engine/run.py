@@ -1,9 +1,9 @@
 """A run's folder: the only thing that boards, gates and comparisons read.
 
 ``items.parquet`` and ``run.json`` are the truth, everything else is rendered from them. Scores go to an
-append-only journal first, one synced line each, so that a killed run loses at most the line in hand; finishing
-sorts them into ``items.parquet``, whose bytes depend on the scores alone: not on workers, order, or how often
-the run was resumed. What does differ from time to time, the milliseconds, is kept apart in
+append-only journal first, one synced line each, so that a killed run loses at most the line in hand;
+finishing sorts them into ``items.parquet``, whose bytes depend on the scores alone: not on workers, order, or
+how often the run was resumed. What does differ from time to time, the milliseconds, is kept apart in
 ``timings.parquet``.
 """
 

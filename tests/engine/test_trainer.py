@@ -1,6 +1,7 @@
 """Training resumes exactly, ends where it should, and refuses what it cannot continue."""
 
 import csv
+import io
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import numpy as np  # noqa: E402
 import training_example as example  # noqa: E402
 from doppelbench.engine.data import ShuffledBatches  # noqa: E402
 from doppelbench.engine.errors import CheckpointError, ConfigError, TrainingError  # noqa: E402
+from doppelbench.engine.progress import TrainingProgress, duration  # noqa: E402
 from doppelbench.engine.trainer import TrainerSettings, train  # noqa: E402
 
 SCRIPT = Path(example.__file__)
@@ -235,6 +237,28 @@ def test_plain_progress_tells_step_rate_loss_and_time_left(tmp_path, monkeypatch
     assert "step 19 of 20" in captured.err
     assert all(word in captured.err for word in ("steps/s", "loss", "left"))
     assert all(line.startswith("training: ") for line in captured.err.splitlines())
+
+
+def test_bar_on_a_terminal_shows_the_same_and_goes_away():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    stream = Terminal()
+    progress = TrainingProgress(10, None, stream=stream)
+    progress.start(0)
+    time.sleep(0.25)
+    progress.update(5, 0.25, {"loss": 0.5})
+    progress.close()
+    assert "step 5 of 10" in stream.getvalue()
+    assert "loss 0.5" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_read_like_a_person_writes_them(seconds, text):
+    assert duration(seconds) == text
 
 
 @pytest.mark.gpu
