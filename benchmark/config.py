@@ -32,7 +32,9 @@ class CorpusConfig(Section):
     reader: str = "talkers"
     root: Path | None = None
     options: dict[str, Any] = Field(default_factory=dict)
-    where: dict[str, Any] = Field(default_factory=dict, description="keep clips whose fields have these values")
+    where: dict[str, Any] = Field(
+        default_factory=dict, description="keep clips whose fields have these values"
+    )
 
     @property
     def label(self) -> str:
@@ -48,7 +50,9 @@ class SystemConfig(Section):
     name: str
     preset: Literal["tiny", "small", "paper"] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
-    label: str | None = Field(default=None, description="name in the run folder; the system's own when missing")
+    label: str | None = Field(
+        default=None, description="name in the run folder; the system's own when missing"
+    )
 
     @property
     def key(self) -> str:
@@ -71,9 +75,13 @@ class TrainingConfig(Section):
     devices: int = Field(default=1, ge=1, description="devices of one node")
     nodes: int = Field(default=1, ge=1)
     strategy: str = Field(default="auto", description="a strategy of Lightning, such as ddp or fsdp")
-    precision: str = Field(default="auto", description="a precision of Lightning; auto is bf16-mixed on a GPU")
+    precision: str = Field(
+        default="auto", description="a precision of Lightning; auto is bf16-mixed on a GPU"
+    )
     max_steps: int | None = Field(default=None, ge=1, description="instead of the preset's")
-    max_seconds: float | None = Field(default=None, gt=0, description="stops earlier; such a run is not reproducible")
+    max_seconds: float | None = Field(
+        default=None, gt=0, description="stops earlier; such a run is not reproducible"
+    )
     gradient_clip: float | None = Field(default=None, gt=0)
     checkpoint_every: int = Field(default=500, ge=1)
 
@@ -90,7 +98,9 @@ class Recipe(Section):
     name: str = "run"
     track: Literal["voice-conversion"] = "voice-conversion"
     corpus: CorpusConfig = Field(default_factory=CorpusConfig)
-    sources: CorpusConfig | None = Field(default=None, description="corpus of the source clips; the same when missing")
+    sources: CorpusConfig | None = Field(
+        default=None, description="corpus of the source clips; the same when missing"
+    )
     trials: TrialsConfig = Field(default_factory=TrialsConfig)
     preset: Literal["tiny", "small", "paper"] = "small"
     systems: list[SystemConfig] = Field(default_factory=lambda: [SystemConfig(name="exemplar")])
@@ -132,7 +142,8 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
 
     Args:
         name: a name of :func:`recipe_names`, or the path of a YAML file.
-        overrides: ``key=value`` with dotted keys (``training.max_steps=200``, ``systems.0.preset=tiny``); the value is YAML.
+        overrides: ``key=value`` with dotted keys (``training.max_steps=200``, ``systems.0.preset=tiny``);
+            the value is YAML.
 
     Raises:
         ConfigError: no such recipe, not YAML, an unknown key (with a suggestion), a value of the wrong kind.

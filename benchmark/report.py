@@ -1,6 +1,8 @@
-"""``report.html``: one file that opens from disk without a network, with tables, plots, and the audio to hear.
+"""``report.html``: one file that opens from disk without a network, with tables, plots, and the audio to
+hear.
 
-Everything in it is made from ``run.json``, ``items.parquet`` and the outputs of a run folder, and can be made again.
+Everything in it is made from ``run.json``, ``items.parquet`` and the outputs of a run folder, and can be
+made again.
 """
 
 import base64
@@ -90,7 +92,8 @@ def table_rows(
 
 
 def trade_off_plot(figures: Sequence[Mapping[str, Any]], systems: Sequence[Mapping[str, Any]]) -> str | None:
-    """Plot speaker against content, one point a system with both intervals; the label tells MCD where it is known."""
+    """Plot speaker against content, one point a system with both intervals; the label tells MCD where it is
+    known."""
     by_place = {(figure["system"], figure["metric"]): figure for figure in figures}
     points = []
     for system in systems:
@@ -147,7 +150,9 @@ def interval_plot(
 
 def confusion_plot(figure_row: Mapping[str, Any]) -> str | None:
     """Plot the confusion matrix of the speaker classifier for one system."""
-    confusion = {(target, predicted): n for target, predicted, n in figure_row["details"].get("confusion", [])}
+    confusion = {
+        (target, predicted): n for target, predicted, n in figure_row["details"].get("confusion", [])
+    }
     if not confusion:
         return None
     targets = sorted({target for target, _ in confusion})
@@ -313,9 +318,7 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
         ],
         speakers=[figure for figure in figures if figure["metric"] == "sca"],
         training=training_plot(run),
-        examples=[
-            example_players(run, trial, systems, scores) for trial in choose_examples(trials)
-        ],
+        examples=[example_players(run, trial, systems, scores) for trial in choose_examples(trials)],
         failures=failed.head(50).to_dict("records"),
         n_failures=len(failed),
     )

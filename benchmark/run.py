@@ -1,7 +1,8 @@
 """The main job: read the corpora, train, synthesise, score, reduce, report.
 
-Each stage reads what the one before left in the run folder, so a killed run goes on where it was when the same command is
-given again. Everything heavy happens in worker processes with one compute thread each; this process plans and records.
+Each stage reads what the one before left in the run folder, so a killed run goes on where it was when the
+same command is given again. Everything heavy happens in worker processes with one compute thread each; this
+process plans and records.
 """
 
 import json
@@ -45,9 +46,12 @@ class MetricEntry:
     options: Mapping[str, Any]
     signature: str
     needs: frozenset[str]
+    same_timing: bool
 
 
-def execute(recipe: Recipe, folder: Path, *, until: str = "report", force: bool = False) -> list[dict[str, Any]]:
+def execute(
+    recipe: Recipe, folder: Path, *, until: str = "report", force: bool = False
+) -> list[dict[str, Any]]:
     """Run a recipe, or finish a run of it.
 
     Args:
@@ -71,9 +75,7 @@ def execute(recipe: Recipe, folder: Path, *, until: str = "report", force: bool 
     ) as run:
         run.info.seeds = {"all": recipe.seed}
         run.info.corpus = {"label": recipe.corpus.label, "hash": plan.corpus_hash, "clips": len(plan.clips)}
-        run.info.inputs = {
-            clip.id: clip.sha256 or "" for clip in (*plan.clips, *plan.source_clips)
-        }
+        run.info.inputs = {clip.id: clip.sha256 or "" for clip in (*plan.clips, *plan.source_clips)}
         run.info.plan = {
             **run.info.plan,
             "track": plan.track.name,
@@ -92,7 +94,9 @@ def execute(recipe: Recipe, folder: Path, *, until: str = "report", force: bool 
             return []
         with run.stage("score"):
             metrics = choose_metrics(run, plan)
-            score_outputs(run, plan.entries, plan.trials, metrics, jobs=recipe.jobs, timeout=recipe.item_timeout)
+            score_outputs(
+                run, plan.entries, plan.trials, metrics, jobs=recipe.jobs, timeout=recipe.item_timeout
+            )
             figures = write_figures(run)
         if last == 2:
             return figures
@@ -117,7 +121,8 @@ def describe_plan(recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def train_systems(run: Run, plan: Plan) -> None:
-    """Train every system for every target in worker processes; a training that fails costs only its own trials."""
+    """Train every system for every target in worker processes; a training that fails costs only its own
+    trials."""
     recipe = plan.recipe
     tasks = []
     for entry in plan.entries:
@@ -140,9 +145,7 @@ def train_systems(run: Run, plan: Plan) -> None:
                 "clips": clips,
                 "trainer": trainer,
             }
-            tasks.append(
-                Task(f"{entry.key}/{target}", "doppelbench.benchmark.work:train_system", arguments)
-            )
+            tasks.append(Task(f"{entry.key}/{target}", "doppelbench.benchmark.work:train_system", arguments))
     if not tasks:
         return
     say(f"training {len(tasks)} model(s)")
@@ -195,9 +198,7 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
                 "output": str(output),
             }
             tasks.append(
-                Task(
-                    f"{entry.key}/{trial.id}", "doppelbench.benchmark.work:synthesize_trial", arguments
-                )
+                Task(f"{entry.key}/{trial.id}", "doppelbench.benchmark.work:synthesize_trial", arguments)
             )
     _work(tasks, plan.recipe.jobs, plan.recipe.item_timeout, "synthesising", lambda result: None)
 
@@ -213,13 +214,18 @@ def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
             options = {"classifier": str(_classifier(run, plan))}
         elif name in {"wer", "cer"}:
             options = {"recognizer": recipe.recognizer, "normalizer": recipe.normalizer}
-        scorer = metric(name, **options)
-        entries.append(MetricEntry(name, options, scorer.signature, scorer.spec.needs))
+        entries.append(_metric_entry(name, options))
     run.info.plan["metrics"] = [
-        {"name": entry.name, "options": dict(entry.options), "signature": entry.signature} for entry in entries
+        {"name": entry.name, "options": dict(entry.options), "signature": entry.signature}
+        for entry in entries
     ]
     run.save()
     return entries
+
+
+def _metric_entry(name: str, options: Mapping[str, Any]) -> MetricEntry:
+    scorer = metric(name, **options)
+    return MetricEntry(name, options, scorer.signature, scorer.spec.needs, scorer.spec.same_timing)
 
 
 def _classifier(run: Run, plan: Plan) -> Path:
@@ -236,10 +242,11 @@ def _classifier(run: Run, plan: Plan) -> Path:
         "speakers": list(classifier.speakers),
         "training": record,
         "summary": (
-            f"Closed set of {len(classifier.speakers)} speakers ({', '.join(classifier.speakers)}), trained on "
-            f"{record['utterances']} natural utterances none of whose sentences is in a trial; "
-            f"{record['validation_accuracy']:.1%} of {record['validation_utterances']} held-out ones are right. "
-            "Its ceilings are the rows natural, copy-synthesis and random-target; its floor is the row source."
+            f"Closed set of {len(classifier.speakers)} speakers ({', '.join(classifier.speakers)}), trained "
+            f"on {record['utterances']} natural utterances none of whose sentences is in a trial; "
+            f"{record['validation_accuracy']:.1%} of {record['validation_utterances']} held-out ones are "
+            "right. Its ceilings are the rows natural, copy-synthesis and random-target; its floor is the "
+            "row source."
         ),
     }
     return directory
@@ -254,7 +261,8 @@ def score_outputs(
     jobs: int,
     timeout: float,
 ) -> None:
-    """Score every output with every metric that applies; scores with the same inputs and signature are kept."""
+    """Score every output with every metric that applies; scores with the same inputs and signature are
+    kept."""
     known = run.scored_keys(retry=("timeout", "crashed"))
     hashes: dict[str, str] = {}
     expected, tasks, planned = set(), [], {}
@@ -263,7 +271,7 @@ def score_outputs(
             if "reference" in entry.needs and trial.reference is None:
                 continue
             for scorer in metrics:
-                if not _applies(scorer, trial):
+                if not _applies(scorer, entry, trial):
                     continue
                 place = (entry.key, trial.id, scorer.name)
                 expected.add(place)
@@ -288,16 +296,22 @@ def score_outputs(
     run.save()
 
 
-def _applies(scorer: MetricEntry, trial: Trial) -> bool:
+def _applies(scorer: MetricEntry, entry: Entry, trial: Trial) -> bool:
+    """Whether a metric says anything of a system's answer to a trial.
+
+    A conversion keeps the timing of its source, so a metric that compares sample by sample applies to rows
+    that are made from the reference alone; there it tells what the vocoder costs.
+    """
     if "ref" in scorer.needs and trial.reference is None:
+        return False
+    if scorer.same_timing and "reference" not in entry.needs:
         return False
     return not ("text" in scorer.needs and not trial.source.text)
 
 
-def _plan_item(
-    run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes: dict[str, str]
-) -> ItemRow:
-    """Return the row of an item that is to be scored, or, when there is no output, the finished row saying why."""
+def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes: dict[str, str]) -> ItemRow:
+    """Return the row of an item that is to be scored, or, when there is no output, the finished row saying
+    why."""
     output = run.output_path(entry.key, trial.id, ".flac")
     failure = run.output_path(entry.key, trial.id, ".failed.json")
     status, reason = "ok", ""
@@ -407,7 +421,9 @@ def write_figures(run: Run) -> list[dict[str, Any]]:
     return figures
 
 
-def _nested(figures: Iterable[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
+def _nested(
+    figures: Iterable[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], Any]
+) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for figure in figures:
         nested.setdefault(figure["system"], {})[figure["metric"]] = value(figure)
@@ -486,8 +502,7 @@ def rescore_run(folder: Path, *, metrics: Sequence[str] | None, jobs: int | None
             stored.setdefault(name, {})
         chosen = []
         for name, options in stored.items():
-            scorer = metric(name, **options)
-            chosen.append(MetricEntry(name, options, scorer.signature, scorer.spec.needs))
+            chosen.append(_metric_entry(name, options))
         plan["metrics"] = [
             {"name": entry.name, "options": dict(entry.options), "signature": entry.signature}
             for entry in chosen

@@ -1,4 +1,5 @@
-"""The verbs on files instead of a recipe: train on a recording, convert recordings, score folders or files."""
+"""The verbs on files instead of a recipe: train on a recording, convert recordings, score folders or
+files."""
 
 import csv
 import json
@@ -96,7 +97,9 @@ def synthesize_single(
     stems = [source.stem for source in sources]
     doubled = sorted({stem for stem in stems if stems.count(stem) > 1})
     if doubled:
-        raise InputError(f"two sources are called {', '.join(doubled)}; their outputs would overwrite each other")
+        raise InputError(
+            f"two sources are called {', '.join(doubled)}; their outputs would overwrite each other"
+        )
     for source in sources:
         trial = Trial(source.stem, Clip(source.stem, "source", audio=str(source), split="test"), target)
         yield (
@@ -147,14 +150,22 @@ def score_files(
         if "text" in scorer.spec.needs and text is None:
             raise InputError(f"{name} needs the words that should be said; name a table with --text")
         if "target" in scorer.spec.needs and not any(speaker for _, speaker in known.values()):
-            raise InputError(f"{name} needs the intended speaker; add a column speaker to the table of --text")
+            raise InputError(
+                f"{name} needs the intended speaker; add a column speaker to the table of --text"
+            )
     tasks, rows = [], {}
     for identifier, (path, reference) in pairs.items():
         words, speaker = known.get(identifier, (None, None))
         for name, options, scorer in scorers:
             key = f"{identifier}/{name}"
             rows[key] = {"system": out.name, "trial": identifier, "metric": name}
-            clip = {"id": identifier, "speaker": speaker or "", "text": words, "audio": str(path), "split": "test"}
+            clip = {
+                "id": identifier,
+                "speaker": speaker or "",
+                "text": words,
+                "audio": str(path),
+                "split": "test",
+            }
             arguments = {
                 "metric": name,
                 "options": canonical_json(options),
@@ -174,7 +185,12 @@ def score_files(
                 rows[result.key] |= result.value
             else:
                 status = "timeout" if result.status == "timeout" else "crashed"
-                rows[result.key] |= {"value": None, "status": status, "reason": result.reason, "statistics": {}}
+                rows[result.key] |= {
+                    "value": None,
+                    "status": status,
+                    "reason": result.reason,
+                    "statistics": {},
+                }
             progress.advance()
     items = [rows[key] for key in sorted(rows)]
     figures = _figures(items, [(name, options) for name, options, _ in scorers], out.name)
@@ -196,8 +212,8 @@ def _figures(
 def match_files(out: Path, ref: Path | None) -> dict[str, tuple[Path, Path | None]]:
     """Pair outputs with references by file name without suffix.
 
-    A reference without an output is an item with a missing output, and the other way round: both are scored as
-    ``missing`` rather than dropped.
+    A reference without an output is an item with a missing output, and the other way round: both are scored
+    as ``missing`` rather than dropped.
 
     Raises:
         InputError: no such file or folder, no audio in it, a folder beside a file, or two files of one name.
@@ -270,4 +286,3 @@ def read_texts(path: Path) -> dict[str, tuple[str, str | None]]:
             raise InputError(f"{path}: the id {name} stands twice")
         texts[name] = (words or "", speaker or None)
     return texts
-

@@ -28,6 +28,7 @@ class ExtendedShortTimeObjectiveIntelligibility(AudioMetric):
         cost=2.5,
         rate=16000,
         seconds=(0.4, None),
+        same_timing=True,
         citation="Jensen and Taal, IEEE/ACM TASLP 2016",
     )
 

@@ -20,6 +20,7 @@ class NarrowBandPesq(PesqMetric):
         cost=10.0,
         rate=RATE,
         seconds=(MIN_SECONDS, None),
+        same_timing=True,
         citation="ITU-T P.862 (2001), P.862.1 (2003)",
         licence=LICENCE,
     )

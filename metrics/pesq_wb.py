@@ -19,6 +19,7 @@ class WideBandPesq(PesqMetric):
         cost=10.0,
         rate=RATE,
         seconds=(MIN_SECONDS, None),
+        same_timing=True,
         citation="ITU-T P.862 (2001), P.862.2 (2007)",
         licence=LICENCE,
     )

@@ -350,9 +350,8 @@ class SpeakerClassificationAccuracy(AudioMetric):
     def reduce(self, items: Sequence[ItemScore], clusters: Sequence[str] | None = None) -> Figure:
         """Accuracy in percent; Wilson's interval, or the cluster bootstrap when clusters are given.
 
-        Details: ``confusion`` (target, predicted, count), ``most_predicted_share`` in percent (a system
-            that always
-        sounds like one person shows here) and ``source_share`` in percent of the items whose source is known.
+        Details: ``confusion`` (target, predicted, count), ``most_predicted`` with its share in percent
+        ``most_predicted_share`` (a system that always sounds like one person shows here) and ``source_share`` in percent of the items whose source is known.
         """
         scored, groups = scored_items(items, clusters)
         values = [float(item.value or 0.0) for item in scored]
@@ -368,7 +367,8 @@ class SpeakerClassificationAccuracy(AudioMetric):
         sourced = [item.stats["predicted_source"] for item in scored if "source" in item.stats]
         details: dict[str, object] = {"confusion": [[*pair, n] for pair, n in sorted(confusion.items())]}
         if scored:
-            details["most_predicted_share"] = 100 * max(predicted.values()) / len(scored)
+            name, count = max(predicted.items(), key=lambda pair: (pair[1], pair[0]))
+            details |= {"most_predicted": name, "most_predicted_share": 100 * count / len(scored)}
         if sourced:
             details["source_share"] = 100 * sum(sourced) / len(sourced)
         return Figure(value, low, high, len(scored), len(items), details)

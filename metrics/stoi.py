@@ -27,6 +27,7 @@ class ShortTimeObjectiveIntelligibility(AudioMetric):
         cost=2.5,
         rate=16000,
         seconds=(0.4, None),
+        same_timing=True,
         citation="Taal et al., IEEE TASLP 2011",
     )
 
