@@ -403,3 +403,32 @@ def test_grid_sound_is_speech_between_the_aligned_words(realdata):
     power = np.square(audio.samples)
     words = slice(round(0.95 * RATE), round(2.1 * RATE))
     assert power[words].mean() > 20 * power[: round(0.7 * RATE)].mean()
+
+
+def test_broken_timestamps_are_unreadable_and_take_no_memory(tmp_path):
+    frames = moving_picture(20)
+    _write_mkv(tmp_path / "far.mkv", [*range(19), 10_000_000], frames)
+    with media_error("unreadable", tmp_path / "far.mkv") as caught:
+        read_video(tmp_path / "far.mkv")
+    assert "timestamps" in str(caught.value)
+    _write_mkv(tmp_path / "late.mkv", list(range(20)), frames, tone(0.5), delay=10_000 * RATE)
+    for read in (read_audio, read_video):
+        with media_error("unreadable", tmp_path / "late.mkv"):
+            read(tmp_path / "late.mkv")
+
+
+def test_damaged_files_raise_nothing_but_media_errors(tmp_path):
+    generator = np.random.default_rng(0)
+    write_video(tmp_path / "good.mkv", Video(moving_picture(6), 25, tone(0.3)))
+    write_preview(tmp_path / "good.mp4", Video(moving_picture(6), 25, tone(0.3)))
+    for suffix in ("mkv", "mp4"):
+        data = (tmp_path / f"good.{suffix}").read_bytes()
+        for _ in range(60):
+            damaged = bytearray(data)
+            for place in generator.integers(0, min(700, len(data)), 8):
+                damaged[place] = generator.integers(256)
+            path = tmp_path / f"bad.{suffix}"
+            path.write_bytes(damaged)
+            for read in (read_audio, read_video, probe):
+                with contextlib.suppress(MediaError):
+                    read(path)

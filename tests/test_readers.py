@@ -368,6 +368,8 @@ def test_a_csv_manifest_names_the_fields_of_clips(tmp_path):
     ]
     assert corpus.clips()[0].audio == str(tmp_path / "wav/x.wav")
     assert [clip.id for clip in corpus.clips(mood="glad")] == ["a"]
+    assert fields(read_corpus("csv", path, where={"start": 0.5}), "id") == [("a",)]
+    assert fields(read_corpus("csv", path, where={"mood": None}), "id") == [("b",)]
 
 
 def test_columns_of_a_csv_can_be_named_and_rows_chosen(tmp_path):
