@@ -31,6 +31,28 @@ def test_exchanging_the_sequences_changes_nothing_even_with_ties():
     assert warp(first, second) == warp(second, first)
 
 
+def shortest_of_the_cheapest(first, second):
+    """Least (cost, length) over every path, one by one."""
+    pending, found = [((0, 0), 0.0, 0)], []
+    while pending:
+        (i, j), cost, length = pending.pop()
+        cost, length = cost + abs(first[i] - second[j]), length + 1
+        if (i, j) == (len(first) - 1, len(second) - 1):
+            found.append((cost, length))
+        for step in ((i + 1, j), (i, j + 1), (i + 1, j + 1)):
+            if step[0] < len(first) and step[1] < len(second):
+                pending.append((step, cost, length))
+    return min(found)
+
+
+def test_of_equally_cheap_paths_the_shortest_is_taken():
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        first, second = generator.integers(0, 3, size=(2, 5)).astype(float)
+        found = warp(first[:, None], second[:, None])
+        assert (found.cost, found.length) == shortest_of_the_cheapest(first, second)
+
+
 def test_equal_sequences_follow_the_diagonal_at_no_cost():
     rows = np.repeat(np.random.default_rng(0).normal(size=(10, 2)), 3, axis=0)
     assert (warp(rows, rows).cost, warp(rows, rows).length) == (0.0, 30)

@@ -45,7 +45,7 @@ def test_grid_transcripts_are_beginnings_of_grid_commands(grid):
 
 
 def test_transcripts_do_not_depend_on_what_was_heard_before(grid):
-    clips = [speech_like(seed=seed, voice=seed % 3, seconds=2.0, noise_db=-25.0) for seed in range(4)]
+    clips = [speech_like(seed=seed, voice=seed % 3, seconds=2.0, noise_db=-25.0) for seed in range(6)]
     forwards = [grid.transcribe(audio) for audio in clips]
     backwards = [grid.transcribe(audio) for audio in reversed(clips)]
     fresh = [recognizer("pocketsphinx-grid").transcribe(audio) for audio in clips]

@@ -95,6 +95,33 @@ def test_separable_features_are_learned_to_the_end_with_few_utterances():
     assert (predicted == labels).mean() > 0.99
 
 
+def test_steps_are_those_of_adam_in_torch():
+    import torch
+
+    generator = np.random.default_rng(5)
+    rows = generator.normal(size=(40, 242))
+    labels = generator.integers(0, 3, size=40)
+    settings = {"dropout": 0.0, "patience": 1000}
+    trained = [
+        train_on_features(
+            rows, [f"s{label}" for label in labels], settings=ClassifierSettings(epochs=epochs, **settings)
+        )
+        for epochs in (0, 7)
+    ]
+    # The validation split is the first thing drawn.
+    kept = np.random.default_rng(0).permutation(40)[4:]
+    inputs = torch.tensor((rows - trained[0].mean) / trained[0].scale)[kept]
+    layer = torch.nn.Linear(242, 3, dtype=torch.float64)
+    layer.load_state_dict({"weight": torch.tensor(trained[0].weights), "bias": torch.tensor(trained[0].bias)})
+    adam = torch.optim.Adam(layer.parameters(), lr=1e-3)
+    for _ in range(7):
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(layer(inputs), torch.tensor(labels[kept])).backward()
+        adam.step()
+    np.testing.assert_allclose(trained[1].weights, layer.weight.detach().numpy(), atol=1e-12)
+    np.testing.assert_allclose(trained[1].bias, layer.bias.detach().numpy(), atol=1e-12)
+
+
 def test_patience_stops_training_that_does_not_generalise():
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(400, 242))

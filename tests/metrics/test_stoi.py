@@ -61,6 +61,13 @@ def test_a_silent_stretch_counts_as_uncorrelated():
     assert intelligibility(ref, out) == pytest.approx(0.5)
 
 
+def test_constant_envelopes_carry_nothing_whatever_their_rounding():
+    generator = np.random.default_rng(0)
+    ref = generator.random(size=(20, 15, 30))
+    constant = np.repeat(generator.random(size=(20, 15, 1)), 30, axis=2)
+    assert extended_intelligibility(ref, constant) == 0.0
+
+
 def test_delay_is_not_compensated():
     ref = speech_like(seed=2)
     values = []
