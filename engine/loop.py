@@ -136,7 +136,7 @@ class StepLoop(lightning.Callback):
         if self.step > self._saved_at and self.step % self.settings.checkpoint_every == 0:
             self._save(trainer)
         sequence = np.random.SeedSequence([self.settings.seed, self.step, trainer.global_rank])
-        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+        _set_random_state(int(sequence.generate_state(1, np.uint64)[0]), pl_module.device.type)
 
     def on_before_optimizer_step(
         self,
@@ -297,6 +297,16 @@ class _Steps(IterableDataset):
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         return batches_from(self.data, self.start, self.rank, self.world, worker, workers)
+
+
+def _set_random_state(seed: int, device: str) -> None:
+    # Not torch.manual_seed: for every kind of accelerator that is absent it queues a call with a formatted
+    # stack, at each step, for good.
+    torch.default_generator.manual_seed(seed)
+    if device == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def _leave_interrupts_to_parent(worker: int) -> None:

@@ -81,6 +81,12 @@ def test_global_random_state_neither_matters_nor_changes(uninterrupted, tmp_path
     assert_same_weights(whole, module)
 
 
+def test_memory_does_not_grow_with_the_steps(tmp_path):
+    queued = len(torch.cuda._queued_calls)
+    example.run("network", tmp_path, max_steps=5)
+    assert len(torch.cuda._queued_calls) == queued
+
+
 def test_another_seed_gives_other_weights(uninterrupted, tmp_path):
     name, whole, _, _ = uninterrupted
     module, _ = example.run(name, tmp_path, seed=1)
