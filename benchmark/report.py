@@ -186,21 +186,18 @@ def training_plot(run: Path) -> str | None:
     """Plot the training loss of every system and target that kept a log."""
     import pandas as pd
 
-    logs = sorted((run / "systems").glob("**/metrics.csv"))
-    if not logs:
-        return None
+    logs = sorted((run / "systems").glob("**/log.csv"))
     figure, axes = _axes(6.4, 3.0)
     for log in logs:
         table = pd.read_csv(log)
-        losses = [column for column in table.columns if column not in {"epoch", "step"}]
-        if not losses or table.empty:
-            continue
-        series = table[["step", losses[0]]].dropna()
-        label = log.parent.relative_to(run / "systems").as_posix().split("/logs")[0]
-        axes.plot(series["step"], series[losses[0]], lw=1, label=f"{label}: {losses[0]}")
+        losses = table[table["metric"] == "loss"]
+        if not losses.empty:
+            label = log.parent.relative_to(run / "systems").as_posix()
+            axes.plot(losses["step"], losses["value"], lw=1, label=label)
     if not axes.lines:
         return None
     axes.set_yscale("log")
+    axes.set_title("Training loss", fontsize=10)
     axes.set_xlabel("step", fontsize=8)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, frameon=False)

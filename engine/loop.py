@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
 from doppelbench.engine.checkpoint import read_checkpoint, write_checkpoint
 from doppelbench.engine.data import StepData, batches_from
 from doppelbench.engine.errors import TrainingError
 from doppelbench.engine.progress import TrainingProgress
-from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 if TYPE_CHECKING:
     from doppelbench.engine.trainer import TrainerSettings

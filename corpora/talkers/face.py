@@ -269,7 +269,9 @@ class Head:
         half = face.mouth_width * (1 + widening)
         gap = face.mouth_opening * pose.opening
         thickness = face.lip * (1 + 0.35 * max(0.0, -pose.width))
-        seam = self.mouth_y + 0.004 * (1 - np.square(across)) - 0.006 * max(0.0, pose.width) * np.square(across)
+        seam = (
+            self.mouth_y + 0.004 * (1 - np.square(across)) - 0.006 * max(0.0, pose.width) * np.square(across)
+        )
         upper = seam - 0.25 * gap * bulge
         lower = seam + 0.75 * gap * bulge
         x = half * across

@@ -182,8 +182,7 @@ class PersonMaker:
                 "split": split,
                 "seconds": round(recording.seconds, 4),
                 "files": {
-                    file.name: {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
-                    for file in files
+                    file.name: {"bytes": file.stat().st_size, "sha256": sha256_of(file)} for file in files
                 },
             }
         )

@@ -55,7 +55,10 @@ def _timbre(pitch: str, formants: str, tone: str, other: str) -> str:
 VOICES: tuple[Voice, ...] = (
     Voice("ada", "female", "target", variant="f1"),
     Voice(
-        "bruno", "male", "target", rate=143,
+        "bruno",
+        "male",
+        "target",
+        rate=143,
         timbre=_timbre(
             pitch="107 135",
             formants="105/107/131 99/91/92 101/92/123 98/92/124 99/93/131 105/112/90",
@@ -65,7 +68,10 @@ VOICES: tuple[Voice, ...] = (
     ),  # fmt: skip
     Voice("carla", "female", "target", variant="f4"),
     Voice(
-        "dimitri", "male", "target", rate=137,
+        "dimitri",
+        "male",
+        "target",
+        rate=137,
         timbre=_timbre(
             pitch="73 108",
             formants="90/103/135 92/103/132 90/82/97 85/111/107 88/101/132 88/98/93",
@@ -74,7 +80,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "edith", "female", "source", rate=145,
+        "edith",
+        "female",
+        "source",
+        rate=145,
         timbre=_timbre(
             pitch="179 263",
             formants="116/81/125 109/86/136 107/112/122 109/80/93 110/94/140 108/88/130",
@@ -83,7 +92,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "felix", "male", "source", rate=140,
+        "felix",
+        "male",
+        "source",
+        rate=140,
         timbre=_timbre(
             pitch="89 124",
             formants="94/109/123 92/88/95 97/97/138 97/109/127 95/86/94 96/81/106",
@@ -92,7 +104,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "greta", "female", "source", rate=145,
+        "greta",
+        "female",
+        "source",
+        rate=145,
         timbre=_timbre(
             pitch="182 229",
             formants="127/112/135 120/82/137 124/84/121 127/87/100 116/98/143 118/82/102",
@@ -110,7 +125,10 @@ VOICES: tuple[Voice, ...] = (
     Voice("olga", "female", "extra", variant="anikaRobot"),
     Voice("pavel", "male", "extra", variant="adam"),
     Voice(
-        "quinn", "female", "extra", rate=136,
+        "quinn",
+        "female",
+        "extra",
+        rate=136,
         timbre=_timbre(
             pitch="185 260",
             formants="118/112/133 117/112/125 113/80/109 113/105/110 112/103/97 118/102/113",
@@ -120,7 +138,10 @@ VOICES: tuple[Voice, ...] = (
     ),  # fmt: skip
     Voice("rafael", "male", "extra", variant="benjamin"),
     Voice(
-        "sofia", "female", "extra", rate=149,
+        "sofia",
+        "female",
+        "extra",
+        rate=149,
         timbre=_timbre(
             pitch="162 233",
             formants="113/106/111 108/100/103 107/100/101 109/92/137 105/107/129 112/111/136",
@@ -130,7 +151,10 @@ VOICES: tuple[Voice, ...] = (
     ),  # fmt: skip
     Voice("tomas", "male", "extra", variant="caleb"),
     Voice(
-        "ulla", "female", "extra", rate=133,
+        "ulla",
+        "female",
+        "extra",
+        rate=133,
         timbre=_timbre(
             pitch="190 280",
             formants="122/113/113 115/88/94 113/113/104 115/114/133 114/108/92 114/111/94",
@@ -140,7 +164,10 @@ VOICES: tuple[Voice, ...] = (
     ),  # fmt: skip
     Voice("viktor", "male", "extra", variant="m6"),
     Voice(
-        "wanda", "female", "extra", rate=142,
+        "wanda",
+        "female",
+        "extra",
+        rate=142,
         timbre=_timbre(
             pitch="161 219",
             formants="107/88/142 113/111/111 112/107/137 111/110/134 109/87/128 111/89/118",
@@ -150,7 +177,10 @@ VOICES: tuple[Voice, ...] = (
     ),  # fmt: skip
     Voice("xaver", "male", "extra", variant="Hugo"),
     Voice(
-        "yara", "female", "extra", rate=141,
+        "yara",
+        "female",
+        "extra",
+        rate=141,
         timbre=_timbre(
             pitch="168 245",
             formants="113/99/137 110/114/96 115/94/99 119/84/132 119/80/125 118/112/115",
@@ -159,7 +189,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "zeno", "male", "extra", rate=144,
+        "zeno",
+        "male",
+        "extra",
+        rate=144,
         timbre=_timbre(
             pitch="114 167",
             formants="91/107/117 98/100/105 94/99/112 96/99/92 92/83/129 97/94/103",
@@ -168,7 +201,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "alma", "female", "extra", rate=138,
+        "alma",
+        "female",
+        "extra",
+        rate=138,
         timbre=_timbre(
             pitch="194 290",
             formants="109/87/149 105/103/98 108/80/104 112/95/128 110/111/140 107/112/142",
@@ -177,7 +213,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "boris", "male", "extra", rate=134,
+        "boris",
+        "male",
+        "extra",
+        rate=134,
         timbre=_timbre(
             pitch="118 161",
             formants="93/98/94 93/92/145 91/83/98 95/81/119 98/101/121 98/110/130",
@@ -186,7 +225,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "clara", "female", "extra", rate=130,
+        "clara",
+        "female",
+        "extra",
+        rate=130,
         timbre=_timbre(
             pitch="182 253",
             formants="117/111/147 114/81/112 112/81/112 114/108/130 122/99/95 115/108/126",
@@ -195,7 +237,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "daniel", "male", "extra", rate=130,
+        "daniel",
+        "male",
+        "extra",
+        rate=130,
         timbre=_timbre(
             pitch="82 107",
             formants="108/92/125 105/80/95 108/88/95 103/88/96 102/90/116 107/99/138",
@@ -204,7 +249,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "elena", "female", "extra", rate=142,
+        "elena",
+        "female",
+        "extra",
+        rate=142,
         timbre=_timbre(
             pitch="202 266",
             formants="106/102/131 113/90/90 110/114/107 105/90/143 108/100/118 109/107/91",
@@ -213,7 +261,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "frank", "male", "extra", rate=142,
+        "frank",
+        "male",
+        "extra",
+        rate=142,
         timbre=_timbre(
             pitch="91 134",
             formants="106/85/97 103/90/104 104/114/121 106/110/123 103/87/142 109/110/97",
@@ -222,7 +273,10 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),  # fmt: skip
     Voice(
-        "gilda", "female", "extra", rate=130,
+        "gilda",
+        "female",
+        "extra",
+        rate=130,
         timbre=_timbre(
             pitch="172 257",
             formants="113/110/97 105/83/118 105/103/138 111/86/115 109/95/108 112/103/122",
@@ -232,7 +286,10 @@ VOICES: tuple[Voice, ...] = (
     ),  # fmt: skip
     Voice("hannes", "male", "extra", variant="john"),
     Voice(
-        "ines", "female", "extra", rate=147,
+        "ines",
+        "female",
+        "extra",
+        rate=147,
         timbre=_timbre(
             pitch="157 203",
             formants="114/86/123 117/87/110 107/110/126 110/80/105 108/101/108 116/83/96",

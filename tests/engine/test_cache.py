@@ -8,6 +8,7 @@ import sys
 import cache_functions
 import numpy as np
 import pytest
+
 from doppelbench.engine.cache import ArrayCache, CacheItem, build_cache
 from doppelbench.engine.errors import CacheError, ConfigError
 

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from doppelbench.engine.environment import environment_record, git_state
 from doppelbench.engine.hashing import content_key, file_sha256
 from doppelbench.engine.threads import limit_threads

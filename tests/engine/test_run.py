@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+
 from doppelbench.engine.errors import ConfigError, RunError
 from doppelbench.engine.run import FigureRow, ItemRow, Run, safe_name, signature_id
 

@@ -16,6 +16,7 @@ pytest.importorskip("lightning")
 
 import numpy as np  # noqa: E402
 import training_example as example  # noqa: E402
+
 from doppelbench.engine.data import ShuffledBatches  # noqa: E402
 from doppelbench.engine.errors import CheckpointError, ConfigError, TrainingError  # noqa: E402
 from doppelbench.engine.progress import TrainingProgress, duration  # noqa: E402
