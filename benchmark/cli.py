@@ -292,7 +292,8 @@ def _check_coverage(figures: list[dict[str, Any]], least: float) -> None:
         typer.echo(
             f"doppelbench: {len(short)} of {len(figures)} figures rest on fewer items than expected, the "
             f"worst {worst['metric']} of {worst['system']} on {worst['n']} of {worst['expected']}; the "
-            f"reasons are in the report and with score --items. Allow it with --min-coverage {worst['coverage']:.2f}.",
+            f"reasons are in the report and with score --items. Allow it with --min-coverage "
+            f"{worst['coverage']:.2f}.",
             err=True,
         )
         raise typer.Exit(EXIT_ITEMS_FAILED)

@@ -18,6 +18,7 @@ from importlib import metadata
 from typing import Literal
 
 import numpy as np
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.level import ACTIVE_RANGE_DB, FRAME_SECONDS

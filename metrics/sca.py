@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.features import mfcc

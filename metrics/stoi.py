@@ -6,6 +6,7 @@ There is no compensation of delay: the same signal shifted by 10 ms loses a tent
 """
 
 import numpy as np
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.metrics.audio_metric import AudioMetric
 from doppelbench.metrics.metric import ItemScore, MetricSpec

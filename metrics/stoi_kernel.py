@@ -9,6 +9,7 @@ any energy correlate 0. Too little active speech is an error instead of a small 
 from functools import lru_cache
 
 import numpy as np
+
 from doppelbench.corpora.errors import MediaError
 
 RATE = 10000

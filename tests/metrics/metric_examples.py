@@ -1,8 +1,9 @@
 """Speech-like signals from a seed, so that the tests of metrics need no recording."""
 
 import numpy as np
-from doppelbench.corpora.media import Audio
 from scipy.signal import lfilter
+
+from doppelbench.corpora.media import Audio
 
 FORMANTS = (
     ((730, 1090, 2440), (270, 2290, 3010), (570, 840, 2410), (300, 870, 2240)),

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import scipy.signal
 import soundfile
+from metric_examples import speech_like
+
 from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.metrics.mcd import ALPHA, MelCepstralDistortion, active_bounds, mel_cepstrum_matrix
 from doppelbench.metrics.mcd_mel import MelBandCepstralDistance, MelCepstrumSettings, mel_cepstral_distance
-from metric_examples import speech_like
 
 
 def test_matrix_finds_the_mel_cepstrum_that_made_the_spectrum():

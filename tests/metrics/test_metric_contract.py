@@ -7,12 +7,13 @@ import random
 import numpy as np
 import pytest
 import soundfile
+from metric_examples import speech_like
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.metrics import STATUSES, ItemScore, metric_class
 from doppelbench.metrics.registry import BUILT_IN, metric
 from doppelbench.metrics.sca import features, train_on_features
-from metric_examples import speech_like
 
 CLIP = Clip(id="trial-1", speaker="voice0", text="bin blue at f two now")
 SPEAKER_SEEDS = range(200, 206)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from metric_examples import speech_like
+
 from doppelbench.metrics.registry import BUILT_IN, metric
 from doppelbench.metrics.sca import features
-from metric_examples import speech_like
 
 FOLDER = Path(__file__).parent / "fixtures"
 

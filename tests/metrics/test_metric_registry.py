@@ -3,6 +3,7 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+
 from doppelbench.corpora.errors import InputError
 from doppelbench.metrics import list_metrics, metric_class, metric_from_string, registry
 from doppelbench.metrics.mcd import MelCepstralDistortion

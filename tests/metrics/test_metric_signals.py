@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from metric_examples import speech_like
+
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Audio, Video
 from doppelbench.metrics.signals import checked_samples, same_length
-from metric_examples import speech_like
 
 
 def status_of(audio, **options):

@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+
 from doppelbench.metrics.statistics import bootstrap_mean, bootstrap_ratio, resampled_sums, wilson
 
 

@@ -4,11 +4,12 @@ from itertools import pairwise
 import numpy as np
 import pesq
 import pytest
+from metric_examples import speech_like
+
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.metrics.pesq_kernel import MAXIMUM, lqo_from_raw, mos_lqo, raw_from_lqo, segment_bounds
 from doppelbench.metrics.registry import metric
-from metric_examples import speech_like
 
 
 def test_raw_score_of_a_published_pair_of_numbers():

@@ -3,11 +3,12 @@ import os
 
 import numpy as np
 import pytest
+from metric_examples import speech_like
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import DependencyError, InputError, MediaError
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.metrics.recognizers import GRID_LETTERS, GRID_SLOTS, read_transcripts, recognizer
-from metric_examples import speech_like
 
 DIMENSIONS = {
     "n_mels": 80,

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import soundfile
+from metric_examples import speech_like
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.media import Audio, read_audio
@@ -12,7 +14,6 @@ from doppelbench.metrics.sca import (
     train_classifier,
     train_on_features,
 )
-from metric_examples import speech_like
 
 SPEAKERS = ("anna", "bert", "cleo")
 

@@ -5,6 +5,8 @@ import numpy as np
 import pystoi
 import pystoi.utils
 import pytest
+from metric_examples import speech_like
+
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.metrics.registry import metric
@@ -15,7 +17,6 @@ from doppelbench.metrics.stoi_kernel import (
     intelligibility,
     resample_octave,
 )
-from metric_examples import speech_like
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])

@@ -1,4 +1,6 @@
 import pytest
+from metric_examples import speech_like
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.media import read_audio
@@ -6,7 +8,6 @@ from doppelbench.metrics.metric import ItemScore
 from doppelbench.metrics.normalizers import normalizer
 from doppelbench.metrics.recognizers import Recognizer
 from doppelbench.metrics.registry import metric, metric_from_string
-from metric_examples import speech_like
 
 
 class Parrot(Recognizer):
