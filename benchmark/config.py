@@ -1,6 +1,7 @@
 """Recipes of the ``run`` verb: validated YAML with ``key=value`` overrides; an unknown key is an error."""
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -35,6 +36,16 @@ class CorpusConfig(Section):
     where: dict[str, Any] = Field(
         default_factory=dict, description="keep clips whose fields have these values"
     )
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _expand_environment(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        expanded = os.path.expanduser(os.path.expandvars(value))
+        if "$" in expanded:
+            raise ValueError(f"an environment variable in {value} is not set")
+        return expanded
 
     @property
     def label(self) -> str:

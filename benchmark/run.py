@@ -47,6 +47,7 @@ class MetricEntry:
     signature: str
     needs: frozenset[str]
     same_timing: bool
+    cost: float
 
 
 def execute(
@@ -225,7 +226,8 @@ def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
 
 def _metric_entry(name: str, options: Mapping[str, Any]) -> MetricEntry:
     scorer = metric(name, **options)
-    return MetricEntry(name, options, scorer.signature, scorer.spec.needs, scorer.spec.same_timing)
+    spec = scorer.spec
+    return MetricEntry(name, options, scorer.signature, spec.needs, spec.same_timing, spec.cost)
 
 
 def _classifier(run: Run, plan: Plan) -> Path:
@@ -350,6 +352,9 @@ def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes
 def _score_task(run: Run, key: str, entry: Entry, trial: Trial, scorer: MetricEntry) -> Task:
     reference = trial.reference if "ref" in scorer.needs else None
     output = run.output_path(entry.key, trial.id, ".flac")
+    options = dict(scorer.options)
+    if scorer.name == "sca":
+        options["sources"] = {trial.id: trial.source.speaker}
     clip = {
         "id": trial.id,
         "speaker": trial.target,
@@ -359,14 +364,14 @@ def _score_task(run: Run, key: str, entry: Entry, trial: Trial, scorer: MetricEn
     }
     arguments = {
         "metric": scorer.name,
-        "options": json.dumps(dict(scorer.options), sort_keys=True),
+        "options": json.dumps(options, sort_keys=True),
         "out": str(output),
         "ref": None
         if reference is None
         else {"path": reference.audio, "start": reference.start, "end": reference.end},
         "clip": clip,
     }
-    cost = metric(scorer.name, **scorer.options).spec.cost * output.stat().st_size
+    cost = scorer.cost * output.stat().st_size
     return Task(key, "doppelbench.benchmark.work:score_item", arguments, cost)
 
 

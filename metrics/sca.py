@@ -351,8 +351,9 @@ class SpeakerClassificationAccuracy(AudioMetric):
     def reduce(self, items: Sequence[ItemScore], clusters: Sequence[str] | None = None) -> Figure:
         """Accuracy in percent; Wilson's interval, or the cluster bootstrap when clusters are given.
 
-        Details: ``confusion`` (target, predicted, count), ``most_predicted`` with its share in percent
-        ``most_predicted_share`` (a system that always sounds like one person shows here) and ``source_share`` in percent of the items whose source is known.
+        Details: ``confusion`` (target, predicted, count); ``most_predicted`` and its share in percent,
+        ``most_predicted_share``, where a system that always sounds like one person shows; and ``source_share``
+        in percent of the items whose source is known.
         """
         scored, groups = scored_items(items, clusters)
         values = [float(item.value or 0.0) for item in scored]
