@@ -1,8 +1,8 @@
 """The built-in parallel audiovisual corpus, made from a seed.
 
-Text-to-speech voices speak the command sentences of the GRID corpus and free sentences, and a drawn head of each
-person moves with the synthesiser's own phoneme timing. Everybody says the sentences of ``dev`` and ``test``; nobody
-says them in ``train``.
+Text-to-speech voices speak the command sentences of the GRID corpus and free sentences, and a drawn head of
+each person moves with the synthesiser's own phoneme timing. Everybody says the sentences of ``dev`` and
+``test``; nobody says them in ``train``.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,9 +1,9 @@
 """From phoneme timing to the motion of the mouth: visemes with coarticulation.
 
-Every phoneme has a target for each articulator and a dominance that rises and falls around it; the position at a
-moment is the mean of all targets weighted by their dominance (M. Cohen and D. Massaro, "Modeling coarticulation in
-synthetic visual speech", 1993). So a consonant that does not care for the lips takes their shape from its
-neighbours, while p, b, m, f and v close the mouth whatever stands beside them.
+Every phoneme has a target for each articulator and a dominance that rises and falls around it; the position
+at a moment is the mean of all targets weighted by their dominance (M. Cohen and D. Massaro, "Modeling
+coarticulation in synthetic visual speech", 1993). So a consonant that does not care for the lips takes their
+shape from its neighbours, while p, b, m, f and v close the mouth whatever stands beside them.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Dominance falls to 1/e at this distance from the middle of a phoneme: a share of its duration and a constant.
+# Dominance falls to 1/e at this distance from the middle of a phoneme: a share of its duration and a
+# constant.
 SPREAD_SHARE, SPREAD_SECONDS = 0.3, 0.03
 CORE_SHARE = 0.2
+# The lips are together in the first part of these; the rest is the release.
+RELEASED, CLOSED_SHARE = ("p", "b"), 0.65
 STRESSED, UNSTRESSED = 1.08, 0.85
 
 
@@ -21,9 +24,9 @@ STRESSED, UNSTRESSED = 1.08, 0.85
 class Viseme:
     """Targets of the articulators, and how strongly they are sought.
 
-    ``opening`` 0 (closed) to 1; ``width`` -1 (rounded) to 1 (spread); ``teeth`` and ``tongue`` 0 (hidden) to 1 (teeth
-    bared, tongue tip at the upper teeth); ``bite`` 0 to 1 (lower lip at the upper teeth). ``hold`` is the dominance
-    for opening and bite, ``shape`` that for width.
+    ``opening`` 0 (closed) to 1; ``width`` -1 (rounded) to 1 (spread); ``teeth`` and ``tongue`` 0 (hidden) to
+    1 (teeth bared, tongue tip at the upper teeth); ``bite`` 0 to 1 (lower lip at the upper teeth). ``hold``
+    is the dominance for opening and bite, ``shape`` that for width.
     """
 
     opening: float
@@ -37,7 +40,8 @@ class Viseme:
 
 VISEMES: dict[str, Viseme] = {
     "rest": Viseme(0.02, 0.0, teeth=0.0, tongue=0.0, hold=1.5, shape=0.6),
-    "closed": Viseme(0.0, 0.0, teeth=0.0, tongue=0.0, hold=9.0, shape=0.3),
+    # Below zero, so that lips between open vowels meet in full.
+    "closed": Viseme(-0.05, 0.0, teeth=0.0, tongue=0.0, hold=30.0, shape=0.3),
     "bite": Viseme(0.1, 0.1, teeth=1.0, tongue=0.0, bite=1.0, hold=6.0, shape=0.5),
     "dental": Viseme(0.24, 0.1, teeth=0.5, tongue=1.0, hold=1.5, shape=0.4),
     "alveolar": Viseme(0.24, 0.15, teeth=0.5, tongue=0.7, hold=1.0, shape=0.3),
@@ -147,6 +151,8 @@ def articulate(phonemes: Sequence[tuple[str, float, float]], times: np.ndarray) 
     stressed: list[float] = []
     for name, start, end in phonemes:
         parts = visemes_of(name)
+        if name in RELEASED:
+            end = start + CLOSED_SHARE * (end - start)
         step = (end - start) / len(parts)
         for index, part in enumerate(parts):
             visemes.append(VISEMES[part])

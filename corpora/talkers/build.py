@@ -16,7 +16,7 @@ from typing import Any
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import DependencyError, DoppelbenchError, InputError
-from doppelbench.corpora.talkers.settings import GENERATOR_VERSION, TalkersSettings
+from doppelbench.corpora.talkers.settings import TalkersSettings, versions
 from doppelbench.corpora.talkers.voices import voice_of
 
 Progress = Callable[[float, float], None]
@@ -54,8 +54,8 @@ def check(settings: TalkersSettings) -> None:
 def build(settings: TalkersSettings, directory: Path, *, jobs: int, progress: Progress | None) -> Path:
     """Return the folder of the corpus, made first when it is not there or not whole.
 
-    The corpus is made in a hidden sibling that takes its name when finished. After an interruption the people who
-    were finished are kept; a lock keeps a second process waiting instead of building the same.
+    The corpus is made in a hidden sibling that takes its name when finished. After an interruption the
+    people who were finished are kept; a lock keeps a second process waiting instead of building the same.
     """
     check(settings)
     final = directory / "talkers" / settings.key
@@ -159,7 +159,9 @@ def _make_person(
         text=True,
         env=environment,
     ) as process:
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         process.stdin.write(json.dumps(request))
         process.stdin.close()
         for line in process.stdout:
@@ -174,5 +176,5 @@ def _write_manifest(settings: TalkersSettings, folder: Path) -> None:
     clips = []
     for speaker in settings.speakers:
         clips += json.loads((folder / speaker / "person.json").read_text(encoding="utf-8"))
-    manifest = {"generator_version": GENERATOR_VERSION, "settings": asdict(settings), "clips": clips}
+    manifest = {**versions(), "settings": asdict(settings), "clips": clips}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")

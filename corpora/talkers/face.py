@@ -1,7 +1,8 @@
 """A parametric two-dimensional talking head.
 
-One :class:`Face` per person says how the head looks; :class:`Head` draws it for one moment. Shapes are polygons in
-units of the frame's height around the middle of the head, drawn at four times the size and averaged down.
+One :class:`Face` per person says how the head looks; :class:`Head` draws it for one moment. Shapes are
+polygons in units of the frame's height around the middle of the head, drawn at four times the size and
+averaged down.
 """
 
 import colorsys
@@ -95,10 +96,11 @@ def face_of(name: str, gender: Literal["female", "male"], index: int) -> Face:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """One moment: the mouth (see :class:`~doppelbench.corpora.talkers.articulation.Viseme`), eyes and the head.
+    """One moment: the mouth (see :class:`~doppelbench.corpora.talkers.articulation.Viseme`), eyes and the
+    head.
 
-    ``blink`` 0 (open) to 1; ``brow`` 0 to 1 (raised); ``gaze`` -1 to 1 (right of the picture); ``shift`` of the head in heights of
-    the frame; ``roll`` in radians; ``scale`` about 1.
+    ``blink`` 0 (open) to 1; ``brow`` 0 to 1 (raised); ``gaze`` -1 to 1 (right of the picture); ``shift`` of
+    the head in heights of the frame; ``roll`` in radians; ``scale`` about 1.
     """
 
     opening: float
@@ -141,8 +143,9 @@ class Head:
         """Draw one frame.
 
         Returns:
-            Frame of shape (size, size, 3), uint8, and the truth about the mouth in pixels: ``mouth_opening`` (height
-            of the gap between the lips), ``mouth_width``, ``mouth_x`` and ``mouth_y`` (middle of the gap).
+            Frame of shape (size, size, 3), uint8, and the truth about the mouth in pixels: ``mouth_opening``
+            (height of the gap between the lips), ``mouth_width``, ``mouth_x`` and ``mouth_y`` (middle of the
+            gap).
         """
         image = self._scene.copy()
         brush = ImageDraw.Draw(image)
@@ -253,7 +256,8 @@ class Head:
             brow_y = y - 0.062 - 0.018 * pose.brow
             across = np.linspace(-1, 1, 7)
             arch = np.stack([x + 1.25 * size * across, brow_y + 0.012 * np.square(across)], axis=1)
-            fill(np.concatenate([arch - (0, face.brow), (arch + (0, face.brow))[::-1]]), face.hair)
+            thickness = np.array([0.0, face.brow])
+            fill(np.concatenate([arch - thickness, (arch + thickness)[::-1]]), face.hair)
             if face.glasses:
                 ring = self._ellipse(x, y, 1.65 * size, 1.35 * size)
                 hole = self._ellipse(x, y, 1.5 * size, 1.2 * size)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from doppelbench.corpora.media import Video
 from doppelbench.corpora.talkers.articulation import Motion, articulate
 from doppelbench.corpora.talkers.face import Head, Pose
@@ -79,9 +78,9 @@ def film(
         generator: moves eyes and head.
 
     Returns:
-        Frames uint8 of shape (ceil(seconds * fps), size, size, 3), and for each frame the height of the gap between the
-        lips, the width of the mouth and its middle in pixels, with the articulators' positions (``opening``, ``width``, ``jaw``,
-        ``blink``).
+        Frames uint8 of shape (ceil(seconds * fps), size, size, 3), and for each frame the height of the gap
+        between the lips, the width of the mouth and its middle in pixels, with the articulators' positions
+        (``opening``, ``width``, ``jaw``, ``blink``).
     """
     times = frame_times(seconds, fps)
     motion = articulate(phonemes, times)
@@ -122,7 +121,7 @@ def write_film(path: Path, video: Video) -> None:
 
     assert video.audio is not None
     rate, samples = video.audio.rate, video.audio.samples
-    pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    pcm = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
     with av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"}) as output:
         pictures: Any = output.add_stream("ffv1", rate=int(video.fps), options={"level": "3", "g": "1"})
         pictures.height, pictures.width = video.frames.shape[1:3]

@@ -1,9 +1,9 @@
 """What the talkers say: the command sentences of the GRID corpus, and free English sentences.
 
 GRID's grammar (Cooke et al., "An audio-visual corpus for speech perception and automatic speech recognition",
-JASA 120(5), 2006) is ``<command> <colour> <preposition> <letter> <digit> <adverb>``; the letter w is left out, being
-the only one of more than one syllable. Free sentences come from frames with slots, so that there are as many as
-anybody asks for.
+JASA 120(5), 2006) is ``<command> <colour> <preposition> <letter> <digit> <adverb>``; the letter w is left
+out, being the only one of more than one syllable. Free sentences come from frames with slots, so that there
+are as many as anybody asks for.
 """
 
 import random
@@ -30,8 +30,8 @@ _VERBS = (
 _OBJECTS = (
     "the wooden box", "a yellow umbrella", "three heavy books", "the broken chair", "some fresh cheese",
     "a pair of gloves", "the silver watch", "two large maps", "the kitchen table", "an empty bottle",
-    "a jar of honey", "the garden hose", "several letters", "the blue bicycle", "a thick rope", "the spare key",
-    "a bag of onions", "the green vase", "an old piano", "half of the money",
+    "a jar of honey", "the garden hose", "several letters", "the blue bicycle", "a thick rope",
+    "the spare key", "a bag of onions", "the green vase", "an old piano", "half of the money",
 )  # fmt: skip
 _PLACES = (
     "near the station", "behind the church", "on the bridge", "under the stairs", "at the harbour",

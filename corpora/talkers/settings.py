@@ -3,11 +3,17 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from importlib import metadata
 
 # Raised whenever the same settings would give other bytes.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 4
 RATE = 16000
 FPS = 25
+
+
+def versions() -> dict[str, int | str]:
+    """Return the versions of this generator and of the speech synthesiser."""
+    return {"generator_version": GENERATOR_VERSION, "espeakng_loader": metadata.version("espeakng-loader")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,6 @@ class TalkersSettings:
 
     @property
     def key(self) -> str:
-        """Short hash of the settings and of the generator's version."""
-        content = json.dumps({**asdict(self), "version": GENERATOR_VERSION}, sort_keys=True)
+        """Short hash of the settings and of the versions of the generator and the synthesiser."""
+        content = json.dumps({**asdict(self), **versions()}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]

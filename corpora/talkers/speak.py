@@ -1,12 +1,13 @@
 """Text to speech with espeak-ng, as a program of its own.
 
 espeak-ng is under the GPL, therefore it is reached over a process boundary only: this module is run as
-``python -m doppelbench.corpora.talkers.speak``, reads one JSON request from standard input and writes files. It
-uses the standard library alone, and nothing else in the project may import it.
+``python -m doppelbench.corpora.talkers.speak``, reads one JSON request from standard input and writes files.
+It uses the standard library alone, and nothing else in the project may import it.
 
-Request: ``{"directory": ..., "variant": ..., "timbre": ..., "rate": ..., "pitch": ..., "range": ..., "word_gap": ...,
-"utterances": [{"id": ..., "text": ..., "seed": ...}, ...]}``. For each utterance it writes ``<id>.wav`` (16-bit mono at the
-synthesiser's own rate) and ``<id>.json``: ``rate``, ``phonemes`` as a list of [mnemonic, start in seconds], and
+The request holds ``directory``, the voice (``variant``, one of espeak-ng's own, or ``timbre``, lines of a
+voice file; ``rate``, ``pitch`` and ``range``) and ``utterances``, a list of objects with ``id``, ``text``
+and ``seed``. For each utterance ``<id>.wav`` (16-bit mono at the synthesiser's own rate) and ``<id>.json``
+are written; the latter holds ``rate``, ``phonemes`` as a list of [mnemonic, start in seconds], and
 ``words`` as a list of [first character in the text, start in seconds].
 """
 
@@ -24,7 +25,7 @@ INITIALIZE_DONT_EXIT = 0x8000
 CHARS_UTF8 = 1
 PHONEMES_IN_BRACKETS = 0x100
 POSITION_CHARACTER = 1
-PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4, "word_gap": 7}
+PARAMETERS = {"rate": 1, "pitch": 3, "range": 4}
 EVENT_END_OF_LIST, EVENT_WORD, EVENT_PHONEME = 0, 1, 7
 
 
@@ -53,9 +54,9 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 def voice_definition(data: Path, request: dict[str, Any]) -> str:
-    """Return a voice file: espeak-ng's American English with one of its own variants, or with the request's timbre."""
+    """Return a voice file: American English with one of espeak-ng's variants or with the request's timbre."""
     language = (data / "lang" / "gmw" / "en-US").read_text(encoding="utf-8")
-    if request.get("timbre"):
+    if request["timbre"]:
         return f"{language}\n{request['timbre']}\n"
     variant = (data / "voices" / "!v" / request["variant"]).read_text(encoding="utf-8")
     lines = [line for line in variant.splitlines() if not line.startswith(("language", "name"))]
@@ -80,8 +81,7 @@ class Synthesizer:
         if self._library.espeak_ng_SetVoiceByFile(str(definition).encode()) != 0:
             raise RuntimeError("espeak-ng refused the definition of the voice")
         for name, number in PARAMETERS.items():
-            if request.get(name) is not None:
-                self._library.espeak_SetParameter(number, int(request[name]), 0)
+            self._library.espeak_SetParameter(number, int(request[name]), 0)
         self._samples = bytearray()
         self._phonemes: list[tuple[str, float]] = []
         self._words: list[tuple[int, float]] = []
@@ -104,7 +104,7 @@ class Synthesizer:
         return 0
 
     def speak(self, text: str, seed: int) -> tuple[bytes, dict[str, Any]]:
-        """Return the samples (16-bit) and the timing of one utterance; ``seed`` is that of breath and noise."""
+        """Return the samples (16-bit) and the timing of one utterance; ``seed`` is that of breath noise."""
         self._samples = bytearray()
         self._phonemes, self._words = [], []
         self._library.espeak_ng_SetRandSeed(seed)
@@ -135,8 +135,8 @@ def write_utterance(synthesizer: Synthesizer, directory: Path, utterance: dict[s
 def main() -> None:
     """Speak the utterances of the request on standard input.
 
-    espeak-ng carries state (phase, flutter, noise) from one utterance to the next, so each one is spoken in a fork
-    of the freshly started synthesiser: its bytes then depend on its text and voice alone.
+    espeak-ng carries state (phase, flutter, noise) from one utterance to the next, so each one is spoken in
+    a fork of the freshly started synthesiser: its bytes then depend on its text and voice alone.
     """
     request = json.load(sys.stdin)
     directory = Path(request["directory"])

@@ -1,8 +1,8 @@
 """The voices of the talkers: how espeak-ng is set up for each person.
 
-The default eight were searched for, not taken as they came: a closed-set speaker classifier must tell them apart, also
-after a vocoder and after the blur that a small autoencoder leaves, and a speech recogniser must understand each
-of them. With voices taken at random one class swallows nearly all vocoded speech.
+The default eight were searched for, not taken as they came: a closed-set speaker classifier must tell them
+apart, also after a vocoder and after the blur that a small autoencoder leaves, and a speech recogniser must
+understand each of them. With voices taken at random one class swallows nearly all vocoded speech.
 """
 
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 255 1000 163 1800 91 2800 62 4200 41",
             other="breath 0 1 2 2 1 1 1 0; voicing 106; consonants 71 102; flutter 3",
         ),
-    ),  # fmt: skip
+    ),
     Voice("carla", "female", "target", variant="f4"),
     Voice(
         "dimitri",
@@ -78,7 +78,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 166 1000 141 1800 114 2800 93 4200 89",
             other="breath 0 1 1 1 1 1 0 0; voicing 91; consonants 90 101; flutter 0",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "edith",
         "female",
@@ -90,7 +90,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 70 1000 107 1800 170 2800 254 4200 241",
             other="voicing 81; consonants 119 91; flutter 5",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "felix",
         "male",
@@ -102,7 +102,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 75 1000 111 1800 164 2800 255 4200 255",
             other="voicing 76; consonants 113 92; flutter 1",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "greta",
         "female",
@@ -114,7 +114,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 117 1000 127 1800 133 2800 136 4200 140",
             other="voicing 112; consonants 95 130; flutter 0",
         ),
-    ),  # fmt: skip
+    ),
     Voice("hugo", "male", "source", variant="m1"),
     Voice("irene", "female", "extra", variant="f2"),
     Voice("jonas", "male", "extra", variant="edward"),
@@ -135,7 +135,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 95 1000 115 1800 146 2800 191 4200 197",
             other="breath 0 7 8 8 7 7 5 3; voicing 73; consonants 95 123; flutter 4",
         ),
-    ),  # fmt: skip
+    ),
     Voice("rafael", "male", "extra", variant="benjamin"),
     Voice(
         "sofia",
@@ -148,7 +148,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 51 1000 97 1800 160 2800 255 4200 255",
             other="breath 0 1 2 2 1 1 1 0; voicing 100; consonants 79 73; roughness 5; flutter 1",
         ),
-    ),  # fmt: skip
+    ),
     Voice("tomas", "male", "extra", variant="caleb"),
     Voice(
         "ulla",
@@ -161,7 +161,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 65 1000 110 1800 174 2800 231 4200 255",
             other="breath 0 4 6 6 4 4 3 2; voicing 71; consonants 136 74; roughness 4; flutter 3",
         ),
-    ),  # fmt: skip
+    ),
     Voice("viktor", "male", "extra", variant="m6"),
     Voice(
         "wanda",
@@ -174,7 +174,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 210 1000 148 1800 105 2800 91 4200 69",
             other="voicing 70; consonants 133 102; flutter 2",
         ),
-    ),  # fmt: skip
+    ),
     Voice("xaver", "male", "extra", variant="Hugo"),
     Voice(
         "yara",
@@ -187,7 +187,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 96 1000 118 1800 142 2800 174 4200 222",
             other="breath 0 2 3 3 2 2 2 1; voicing 75; consonants 122 124; flutter 6",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "zeno",
         "male",
@@ -199,7 +199,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 255 1000 154 1800 103 2800 68 4200 42",
             other="breath 0 7 9 9 7 7 5 3; voicing 70; consonants 135 129; roughness 5; flutter 6",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "alma",
         "female",
@@ -211,7 +211,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 163 1000 140 1800 118 2800 104 4200 88",
             other="breath 0 5 7 7 5 5 4 2; voicing 114; consonants 122 80; flutter 5",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "boris",
         "male",
@@ -223,7 +223,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 255 1000 154 1800 93 2800 57 4200 44",
             other="breath 0 2 2 2 2 2 1 1; voicing 97; consonants 105 75; roughness 4; flutter 5",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "clara",
         "female",
@@ -235,7 +235,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 207 1000 144 1800 112 2800 95 4200 76",
             other="voicing 105; consonants 72 83; flutter 6",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "daniel",
         "male",
@@ -247,7 +247,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 125 1000 128 1800 132 2800 134 4200 137",
             other="voicing 87; consonants 130 71; flutter 6",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "elena",
         "female",
@@ -259,7 +259,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 69 1000 108 1800 161 2800 227 4200 255",
             other="breath 0 3 4 4 3 3 2 1; voicing 86; consonants 76 116; flutter 7",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "frank",
         "male",
@@ -271,7 +271,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 255 1000 156 1800 102 2800 73 4200 58",
             other="breath 0 4 5 5 4 4 3 2; voicing 95; consonants 82 93; flutter 0",
         ),
-    ),  # fmt: skip
+    ),
     Voice(
         "gilda",
         "female",
@@ -283,7 +283,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 116 1000 127 1800 133 2800 141 4200 140",
             other="voicing 104; consonants 90 112; flutter 5",
         ),
-    ),  # fmt: skip
+    ),
     Voice("hannes", "male", "extra", variant="john"),
     Voice(
         "ines",
@@ -296,7 +296,7 @@ VOICES: tuple[Voice, ...] = (
             tone="500 56 1000 111 1800 176 2800 194 4200 255",
             other="voicing 97; consonants 102 86; roughness 5; flutter 2",
         ),
-    ),  # fmt: skip
+    ),
     Voice("jakob", "male", "extra", variant="klatt6"),
 )
 
