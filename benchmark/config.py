@@ -37,15 +37,19 @@ class CorpusConfig(Section):
         default_factory=dict, description="keep clips whose fields have these values"
     )
 
-    @field_validator("root", mode="before")
-    @classmethod
-    def _expand_environment(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        expanded = os.path.expanduser(os.path.expandvars(value))
+    @property
+    def place(self) -> Path | None:
+        """The root with ``~`` and environment variables replaced.
+
+        Raises:
+            ConfigError: a variable in it is not set.
+        """
+        if self.root is None:
+            return None
+        expanded = os.path.expanduser(os.path.expandvars(str(self.root)))
         if "$" in expanded:
-            raise ValueError(f"an environment variable in {value} is not set")
-        return expanded
+            raise ConfigError(f"root {self.root} of corpus {self.reader}: set the environment variable in it")
+        return Path(expanded)
 
     @property
     def label(self) -> str:
