@@ -43,7 +43,8 @@ def clip_log_mel(clip: Clip, mel: MelSettings) -> np.ndarray:
 
 
 def save_network(directory: Path, network: nn.Module, config: dict[str, Any]) -> None:
-    """Write ``weights.safetensors`` and ``config.json`` so that a crash leaves either the old or the new files."""
+    """Write ``weights.safetensors`` and ``config.json`` so that a crash leaves either the old or the new
+    files."""
     directory.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     for name, content in (
@@ -105,14 +106,17 @@ def long_recording(
 ) -> LongRecording:
     """Compute (or find) the features of a target's clips and join them.
 
-    A clip that cannot be read is left out and named in a warning, so that one bad file does not cost the training.
+    A clip that cannot be read is left out and named in a warning, so that one bad file does not cost the
+    training.
 
     Raises:
         InputError: less than half a minute of the target can be used; the message says why.
     """
     own = [clip for clip in clips if clip.speaker == target]
     items = [
-        CacheItem(clip.id, {"clip": asdict(clip), "mel": asdict(mel)}) for clip in own if clip.audio is not None
+        CacheItem(clip.id, {"clip": asdict(clip), "mel": asdict(mel)})
+        for clip in own
+        if clip.audio is not None
     ]
     described = [(clip.id, clip.sha256 or clip.audio, clip.start, clip.end) for clip in own]
     key = content_key("log-mel", described, asdict(mel), TARGET_DB)[:16]

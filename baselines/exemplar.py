@@ -1,30 +1,35 @@
 """Exemplar autoencoder (audio): one autoencoder per target voice, which any speaker can drive.
 
-K. Deng, A. Bansal, D. Ramanan, "Unsupervised Audiovisual Synthesis via Exemplar Autoencoders", ICLR 2021. Trained on one
-person alone, the autoencoder projects whatever it hears onto that person's speech: the narrow code keeps the
-words, the decoder can only say them in the one voice it knows.
+K. Deng, A. Bansal, D. Ramanan, "Unsupervised Audiovisual Synthesis via Exemplar Autoencoders", ICLR 2021.
+Trained on one person alone, the autoencoder projects whatever it hears onto that person's speech: the narrow
+code keeps the words, the decoder can only say them in the one voice it knows.
 
-Architecture (paper, appendix): encoder 3 x (Conv1d 512, kernel 5, batch norm, ReLU) and a 2-layer bidirectional LSTM with 32
-cells a direction; every 32 frames a code is the forward state at the last frame of the block and the backward state at its
-first; decoder: the code repeated to frame rate, LSTM 512, 3 x (Conv1d 512, kernel 5, batch norm, ReLU), 2-layer LSTM 1024,
-linear to 80 bands. Loss: L1 between mel spectrograms (the frequency-domain term of equation 4).
+Architecture (paper, appendix): encoder 3 x (Conv1d 512, kernel 5, batch norm, ReLU) and a 2-layer
+bidirectional LSTM with 32 cells a direction; every 32 frames a code is the forward state at the last frame
+of the block and the backward state at its first; decoder: the code repeated to frame rate, LSTM 512, 3 x
+(Conv1d 512, kernel 5, batch norm, ReLU), 2-layer LSTM 1024, linear to 80 bands. Loss: L1 between mel
+spectrograms (the frequency-domain term of equation 4).
 
 Where paper and released code differ:
 
-* the code adds a 5-layer convolutional post-net that the paper does not mention, with its own L1 term: ``postnet``, off by default;
-* the code peak-normalises in training only, which shifts the level by 11 to 17 dB at test time on its own examples; here every
-  signal goes through the one level rule of the house;
-* the code has an L1 term between the codes of input and reconstruction, switched off by default; it is left out, as in the paper;
-* batch 8 is the paper's; the code's default is 32. Adam at 1e-3 for encoder and decoder is the code's; the paper states none;
+* the code adds a 5-layer convolutional post-net that the paper does not mention, with its own L1 term:
+  ``postnet``, off by default;
+* the code peak-normalises in training only, which shifts the level by 11 to 17 dB at test time on its own
+  examples; here every signal goes through the one level rule of the house;
+* the code has an L1 term between the codes of input and reconstruction, switched off by default; it is left
+  out, as in the paper;
+* batch 8 is the paper's; the code's default is 32. Adam at 1e-3 for encoder and decoder is the code's; the
+  paper states none;
 * the paper synthesises with WaveNet; a vocoder is a seat here (:mod:`doppelbench.baselines.vocoders`).
 
-``small`` reads the bottleneck more often than ``paper`` (every 8 frames, 100 ms, instead of 400 ms): at a quarter of the width and minutes
-of training the wider interval loses the words.
+``small`` reads the bottleneck more often than ``paper`` (every 8 frames, 100 ms, instead of 400 ms): at a
+quarter of the width and minutes of training the wider interval loses the words.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -48,6 +53,7 @@ from doppelbench.baselines.vocoders.griffin_lim import GriffinLim, GriffinLimSet
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.features import MelSettings
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
+
 
 @dataclass(frozen=True, slots=True)
 class ExemplarSettings:
@@ -96,9 +102,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.settings = settings
         widths = [settings.mel.n_mels] + [settings.channels] * 3
-        self.convolutions = nn.ModuleList(
-            convolution(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.convolutions = nn.ModuleList(convolution(a, b) for a, b in pairwise(widths))
         self.lstm = nn.LSTM(
             settings.channels, settings.bottleneck, num_layers=2, batch_first=True, bidirectional=True
         )
@@ -141,9 +145,7 @@ class PostNet(nn.Module):
     def __init__(self, bands: int, channels: int) -> None:
         super().__init__()
         widths = [bands] + [channels] * 4
-        self.hidden = nn.ModuleList(
-            convolution(a, b, "tanh") for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.hidden = nn.ModuleList(convolution(a, b, "tanh") for a, b in pairwise(widths))
         self.output = convolution(channels, bands, "linear")
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -154,7 +156,8 @@ class PostNet(nn.Module):
 
 
 class ExemplarNetwork(nn.Module):
-    """The autoencoder: mel in, (mel before the post-net, mel after it) out; both are one without a post-net."""
+    """The autoencoder: mel in, (mel before the post-net, mel after it) out; both are one without a
+    post-net."""
 
     def __init__(self, settings: ExemplarSettings) -> None:
         super().__init__()
@@ -212,7 +215,7 @@ class Exemplar(System):
         title="Exemplar autoencoder (audio)",
         track="voice-conversion",
         presets={"tiny": TINY, "small": SMALL, "paper": PAPER},
-        paper="Deng, Bansal, Ramanan: Unsupervised Audiovisual Synthesis via Exemplar Autoencoders, ICLR 2021",
+        paper="Deng et al.: Unsupervised Audiovisual Synthesis via Exemplar Autoencoders, ICLR 2021",
         needs=frozenset({"target"}),
     )
     settings: ExemplarSettings

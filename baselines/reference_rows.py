@@ -1,13 +1,14 @@
 """Reference rows of voice conversion: systems that need no training and pin the scale of every table.
 
-A figure means little without them: doing nothing scores about 8 dB of mel-cepstral distortion between VCTK speakers, and a vocoder
-alone takes part of what a system seems to lose.
+A figure means little without them: doing nothing scores about 8 dB of mel-cepstral distortion between VCTK
+speakers, and a vocoder alone takes part of what a system seems to lose.
 
 * ``natural``: the target's own recording of the sentence, the ceiling of every metric;
 * ``source``: the source unconverted, the floor of speaker metrics and the ceiling of content metrics;
 * ``copy-synthesis``: the target's own recording through the vocoder, what a perfect conversion would score;
 * ``source-copy-synthesis``: the source through the vocoder, what the vocoder alone costs in content;
-* ``random-target``: some other clip of the target, the ceiling of speaker metrics and the floor of content metrics.
+* ``random-target``: some other clip of the target, the ceiling of speaker metrics and the floor of content
+  metrics.
 """
 
 from collections.abc import Sequence

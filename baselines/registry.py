@@ -1,4 +1,5 @@
-"""Systems by name, loaded when first asked for; a package adds its own through the group ``doppelbench.systems``."""
+"""Systems by name, loaded when first asked for; a package adds its own through the group
+``doppelbench.systems``."""
 
 import difflib
 from importlib import import_module

@@ -1,8 +1,9 @@
 """The command line: ``doppelbench <verb>``.
 
-Data goes to standard output, progress to standard error. An error is one sentence with its own exit code: 1 usage or
-configuration, 2 invalid input, 3 gate failed, 4 items failed, 5 missing dependency, 130 interrupted. Imports that cost time
-stay inside the verbs, because ``--help`` is asked for more often than anything else.
+Data goes to standard output, progress to standard error. An error is one sentence with its own exit code: 1
+usage or configuration, 2 invalid input, 3 gate failed, 4 items failed, 5 missing dependency, 130
+interrupted. Imports that cost time stay inside the verbs, because ``--help`` is asked for more often than
+anything else.
 """
 
 import json
@@ -64,12 +65,28 @@ MinCoverage = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("doppelbench"))
+        raise typer.Exit()
+
+
 @app.callback()
 def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, help="Compute threads a process; one by default.", envvar="DOPPELBENCH_THREADS"),
+        typer.Option(
+            "--threads",
+            min=1,
+            help="Compute threads a process; one by default.",
+            envvar="DOPPELBENCH_THREADS",
+        ),
     ] = None,
 ) -> None:
     """Options of every verb."""
@@ -84,10 +101,14 @@ def main_options(
 def run_verb(
     recipe: Annotated[str, typer.Argument(help="A recipe by name (see: ls recipes) or a YAML file.")],
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; runs/<recipe> by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder; runs/<recipe> by default.")
+    ] = None,
     until: Annotated[Stage, typer.Option(help="Stop after this stage.")] = Stage.report,
     jobs: Jobs = None,
-    force: Annotated[bool, typer.Option(help="Delete a run of another configuration in this folder.")] = False,
+    force: Annotated[
+        bool, typer.Option(help="Delete a run of another configuration in this folder.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be done and stop.")] = False,
     min_coverage: MinCoverage = 1.0,
     output: Format = OutputFormat.table,
@@ -128,7 +149,9 @@ def _execute(
 @app.command("train")
 def train_verb(
     system: Annotated[str, typer.Argument(help="A system (see: ls systems).")],
-    audio: Annotated[Path, typer.Option(help="One long recording of the person, or a folder of recordings.", exists=False)],
+    audio: Annotated[
+        Path, typer.Option(help="One long recording of the person, or a folder of recordings.", exists=False)
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the trained system.")],
     target: Annotated[str | None, typer.Option(help="Name of the person; the file's by default.")] = None,
     preset: Annotated[str, typer.Option(help="tiny, small or paper.")] = "small",
@@ -179,14 +202,21 @@ def synthesize_verb(
 @app.command("score")
 def score_verb(
     out: Annotated[Path, typer.Argument(help="A run folder, a folder of outputs, or one file.")],
-    ref: Annotated[Path | None, typer.Option(help="Folder of references with the same names, or one file.")] = None,
-    metrics: Annotated[str | None, typer.Option("--metrics", "-m", help="Comma-separated (see: ls metrics).")] = None,
+    ref: Annotated[
+        Path | None, typer.Option(help="Folder of references with the same names, or one file.")
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", "-m", help="Comma-separated (see: ls metrics).")
+    ] = None,
     text: Annotated[
-        Path | None, typer.Option(help="CSV with columns id,text[,speaker], or a text file with '<id> <words>' lines.")
+        Path | None,
+        typer.Option(help="CSV with columns id,text[,speaker], or a text file with '<id> <words>' lines."),
     ] = None,
     save: Annotated[Path | None, typer.Option("--save", "-o", help="Folder for items and figures.")] = None,
     jobs: Jobs = None,
-    per_item: Annotated[bool, typer.Option("--items", help="Print every item instead of the figures.")] = False,
+    per_item: Annotated[
+        bool, typer.Option("--items", help="Print every item instead of the figures.")
+    ] = False,
     min_coverage: MinCoverage = 1.0,
     output: Format = OutputFormat.table,
 ) -> None:
@@ -236,7 +266,9 @@ def describe_verb(
 def data_verb(
     reader: Annotated[str, typer.Argument(help="A corpus (see: ls corpora), such as talkers.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
-    save: Annotated[Path | None, typer.Option("--save", "-o", help="Write a Parquet manifest with content hashes.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", "-o", help="Write a Parquet manifest with content hashes.")
+    ] = None,
     options: Annotated[list[str] | None, typer.Argument(help="key=value options of the reader")] = None,
     jobs: Jobs = None,
     output: Format = OutputFormat.table,
@@ -269,9 +301,10 @@ def _check_coverage(figures: list[dict[str, Any]], least: float) -> None:
     if short:
         worst = min(short, key=lambda figure: figure["coverage"])
         typer.echo(
-            f"doppelbench: {len(short)} of {len(figures)} figures rest on fewer items than expected, the worst "
-            f"{worst['metric']} of {worst['system']} on {worst['n']} of {worst['expected']}; the reasons are in "
-            f"the report and with score --items. Allow it with --min-coverage {worst['coverage']:.2f}.",
+            f"doppelbench: {len(short)} of {len(figures)} figures rest on fewer items than expected, the "
+            f"worst {worst['metric']} of {worst['system']} on {worst['n']} of {worst['expected']}; the "
+            f"reasons are in the report and with score --items. Allow it with --min-coverage "
+            f"{worst['coverage']:.2f}.",
             err=True,
         )
         raise typer.Exit(EXIT_ITEMS_FAILED)

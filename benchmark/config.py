@@ -1,6 +1,7 @@
 """Recipes of the ``run`` verb: validated YAML with ``key=value`` overrides; an unknown key is an error."""
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -32,12 +33,30 @@ class CorpusConfig(Section):
     reader: str = "talkers"
     root: Path | None = None
     options: dict[str, Any] = Field(default_factory=dict)
-    where: dict[str, Any] = Field(default_factory=dict, description="keep clips whose fields have these values")
+    where: dict[str, Any] = Field(
+        default_factory=dict, description="keep clips whose fields have these values"
+    )
+
+    @property
+    def place(self) -> Path | None:
+        """The root with ``~`` and environment variables replaced.
+
+        Raises:
+            ConfigError: a variable in it is not set.
+        """
+        if self.root is None:
+            return None
+        expanded = os.path.expanduser(os.path.expandvars(str(self.root)))
+        if "$" in expanded:
+            raise ConfigError(f"root {self.root} of corpus {self.reader}: set the environment variable in it")
+        return Path(expanded)
 
     @property
     def label(self) -> str:
         """Short name in tables."""
-        return self.reader if self.root is None else f"{self.reader}:{self.root.name}"
+        if self.root is None or self.reader == "talkers":
+            return self.reader
+        return f"{self.reader}:{self.root.name}"
 
 
 class SystemConfig(Section):
@@ -46,7 +65,9 @@ class SystemConfig(Section):
     name: str
     preset: Literal["tiny", "small", "paper"] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
-    label: str | None = Field(default=None, description="name in the run folder; the system's own when missing")
+    label: str | None = Field(
+        default=None, description="name in the run folder; the system's own when missing"
+    )
 
     @property
     def key(self) -> str:
@@ -69,9 +90,13 @@ class TrainingConfig(Section):
     devices: int = Field(default=1, ge=1, description="devices of one node")
     nodes: int = Field(default=1, ge=1)
     strategy: str = Field(default="auto", description="a strategy of Lightning, such as ddp or fsdp")
-    precision: str = Field(default="auto", description="a precision of Lightning; auto is bf16-mixed on a GPU")
+    precision: str = Field(
+        default="auto", description="a precision of Lightning; auto is bf16-mixed on a GPU"
+    )
     max_steps: int | None = Field(default=None, ge=1, description="instead of the preset's")
-    max_seconds: float | None = Field(default=None, gt=0, description="stops earlier; such a run is not reproducible")
+    max_seconds: float | None = Field(
+        default=None, gt=0, description="stops earlier; such a run is not reproducible"
+    )
     gradient_clip: float | None = Field(default=None, gt=0)
     checkpoint_every: int = Field(default=500, ge=1)
 
@@ -88,7 +113,9 @@ class Recipe(Section):
     name: str = "run"
     track: Literal["voice-conversion"] = "voice-conversion"
     corpus: CorpusConfig = Field(default_factory=CorpusConfig)
-    sources: CorpusConfig | None = Field(default=None, description="corpus of the source clips; the same when missing")
+    sources: CorpusConfig | None = Field(
+        default=None, description="corpus of the source clips; the same when missing"
+    )
     trials: TrialsConfig = Field(default_factory=TrialsConfig)
     preset: Literal["tiny", "small", "paper"] = "small"
     systems: list[SystemConfig] = Field(default_factory=lambda: [SystemConfig(name="exemplar")])
@@ -130,7 +157,8 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
 
     Args:
         name: a name of :func:`recipe_names`, or the path of a YAML file.
-        overrides: ``key=value`` with dotted keys (``training.max_steps=200``, ``systems.0.preset=tiny``); the value is YAML.
+        overrides: ``key=value`` with dotted keys (``training.max_steps=200``, ``systems.0.preset=tiny``);
+            the value is YAML.
 
     Raises:
         ConfigError: no such recipe, not YAML, an unknown key (with a suggestion), a value of the wrong kind.

@@ -9,7 +9,10 @@ from typing import Any
 # What a user loses when a package does not import, and how to get it back.
 PACKAGES = {
     "torch": ("training and synthesis", "pip install 'torch>=2.11,<2.13'"),
-    "torchaudio": ("Griffin-Lim", "pip install 'torchaudio==2.11.*' beside torch 2.11 or 2.12 of the same CUDA version"),
+    "torchaudio": (
+        "Griffin-Lim",
+        "pip install 'torchaudio==2.11.*' beside torch 2.11 or 2.12 of the same CUDA version",
+    ),
     "lightning": ("training", "pip install lightning"),
     "soundfile": ("audio files", "pip install soundfile"),
     "av": ("video files", "pip install 'av<19'"),
@@ -60,7 +63,8 @@ def _device() -> dict[str, Any]:
 
 
 def _threads() -> dict[str, Any]:
-    found = f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS')}, OMP_WAIT_POLICY={os.environ.get('OMP_WAIT_POLICY')}"
+    names = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+    found = ", ".join(f"{name}={os.environ.get(name)}" for name in names)
     return _row("threads a process", "ok", found, "")
 
 

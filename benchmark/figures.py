@@ -36,7 +36,8 @@ def compute_figures(
         clusters: for each trial the group that intervals resample as one; items one by one when None.
 
     Returns:
-        Rows with system, metric, value, low, high, n, expected, coverage, unit, direction, signature and details.
+        Rows with system, metric, value, low, high, n, expected, coverage, unit, direction, signature and
+        details.
     """
     rows = []
     for entry in metrics:

@@ -61,7 +61,9 @@ def describe(name: str) -> dict[str, Any]:
         *recipe_names(),
     ]
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "see: doppelbench ls systems|metrics|corpora|tracks|recipes"
+    hint = (
+        f"did you mean {near[0]!r}?" if near else "see: doppelbench ls systems|metrics|corpora|tracks|recipes"
+    )
     raise ConfigError(f"nothing is called {name!r}; {hint}")
 
 
@@ -159,7 +161,5 @@ def _recipes() -> list[dict[str, Any]]:
     for name in recipe_names():
         recipe = load_recipe(name)
         systems = [f"{system.key} ({system.preset or recipe.preset})" for system in recipe.systems]
-        rows.append(
-            {"name": name, "track": recipe.track, "corpus": recipe.corpus.label, "systems": systems}
-        )
+        rows.append({"name": name, "track": recipe.track, "corpus": recipe.corpus.label, "systems": systems})
     return rows

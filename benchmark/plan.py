@@ -86,7 +86,7 @@ def read_clips(config: CorpusConfig, *, jobs: int) -> tuple[list[Clip], str]:
     Raises:
         InputError: no clip is left after the filters.
     """
-    corpus = open_corpus(config.reader, config.root, config.options, jobs=jobs).with_hashes(jobs=jobs)
+    corpus = open_corpus(config.reader, config.place, config.options, jobs=jobs).with_hashes(jobs=jobs)
     clips = corpus.clips(**config.where)
     if not clips:
         raise InputError(f"corpus {config.label}: no clip is left after the filters {config.where}")

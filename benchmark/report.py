@@ -1,6 +1,8 @@
-"""``report.html``: one file that opens from disk without a network, with tables, plots, and the audio to hear.
+"""``report.html``: one file that opens from disk without a network, with tables, plots, and the audio to
+hear.
 
-Everything in it is made from ``run.json``, ``items.parquet`` and the outputs of a run folder, and can be made again.
+Everything in it is made from ``run.json``, ``items.parquet`` and the outputs of a run folder, and can be
+made again.
 """
 
 import base64
@@ -90,7 +92,8 @@ def table_rows(
 
 
 def trade_off_plot(figures: Sequence[Mapping[str, Any]], systems: Sequence[Mapping[str, Any]]) -> str | None:
-    """Plot speaker against content, one point a system with both intervals; the label tells MCD where it is known."""
+    """Plot speaker against content, one point a system with both intervals; the label tells MCD where it is
+    known."""
     by_place = {(figure["system"], figure["metric"]): figure for figure in figures}
     points = []
     for system in systems:
@@ -147,7 +150,9 @@ def interval_plot(
 
 def confusion_plot(figure_row: Mapping[str, Any]) -> str | None:
     """Plot the confusion matrix of the speaker classifier for one system."""
-    confusion = {(target, predicted): n for target, predicted, n in figure_row["details"].get("confusion", [])}
+    confusion = {
+        (target, predicted): n for target, predicted, n in figure_row["details"].get("confusion", [])
+    }
     if not confusion:
         return None
     targets = sorted({target for target, _ in confusion})
@@ -181,21 +186,18 @@ def training_plot(run: Path) -> str | None:
     """Plot the training loss of every system and target that kept a log."""
     import pandas as pd
 
-    logs = sorted((run / "systems").glob("**/metrics.csv"))
-    if not logs:
-        return None
+    logs = sorted((run / "systems").glob("**/log.csv"))
     figure, axes = _axes(6.4, 3.0)
     for log in logs:
         table = pd.read_csv(log)
-        losses = [column for column in table.columns if column not in {"epoch", "step"}]
-        if not losses or table.empty:
-            continue
-        series = table[["step", losses[0]]].dropna()
-        label = log.parent.relative_to(run / "systems").as_posix().split("/logs")[0]
-        axes.plot(series["step"], series[losses[0]], lw=1, label=f"{label}: {losses[0]}")
+        losses = table[table["metric"] == "loss"]
+        if not losses.empty:
+            label = log.parent.relative_to(run / "systems").as_posix()
+            axes.plot(losses["step"], losses["value"], lw=1, label=label)
     if not axes.lines:
         return None
     axes.set_yscale("log")
+    axes.set_title("Training loss", fontsize=10)
     axes.set_xlabel("step", fontsize=8)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, frameon=False)
@@ -283,7 +285,7 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
     import pandas as pd
     from jinja2 import Environment, StrictUndefined
 
-    from doppelbench.engine.files import write_text
+    from doppelbench.engine.files import write_bytes
 
     items = pd.read_parquet(run / "items.parquet")
     systems, trials = record["systems"], record["trials"]
@@ -313,11 +315,9 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
         ],
         speakers=[figure for figure in figures if figure["metric"] == "sca"],
         training=training_plot(run),
-        examples=[
-            example_players(run, trial, systems, scores) for trial in choose_examples(trials)
-        ],
+        examples=[example_players(run, trial, systems, scores) for trial in choose_examples(trials)],
         failures=failed.head(50).to_dict("records"),
         n_failures=len(failed),
     )
-    write_text(run / "report.html", page)
+    write_bytes(run / "report.html", page.encode())
     return run / "report.html"

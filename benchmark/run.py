@@ -1,5 +1,532 @@
-"""The main job: corpus, training, synthesis, scoring, figures and report, each stage resumable.
+"""The main job: read the corpora, train, synthesise, score, reduce, report.
 
-A stage reads what the one before left in the run folder, so a killed run goes on where it was when the same command is
-given again. Everything heavy happens in worker processes with one compute thread each; the parent only plans and records.
+Each stage reads what the one before left in the run folder, so a killed run goes on where it was when the
+same command is given again. Everything heavy happens in worker processes with one compute thread each; this
+process plans and records.
 """
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from doppelbench.benchmark.config import ConfigError, Recipe
+from doppelbench.benchmark.figures import compute_figures
+from doppelbench.benchmark.plan import Entry, Plan, make_plan
+from doppelbench.benchmark.progress import TaskProgress, say
+from doppelbench.benchmark.work import trial_to_dict
+from doppelbench.corpora.clip import Trial
+from doppelbench.corpora.errors import DoppelbenchError
+from doppelbench.corpora.media import sha256_of
+from doppelbench.engine.environment import environment_record
+from doppelbench.engine.hashing import content_key
+from doppelbench.engine.pool import Result, Task, run_pool
+from doppelbench.engine.run import FigureRow, ItemRow, Run, signature_id
+from doppelbench.metrics.registry import metric
+
+# Options that change how fast a run is and not what it finds.
+NOT_RESULTS = {"jobs", "item_timeout"}
+STAGES = ("train", "synthesize", "score", "report")
+CLASSIFIER = "classifier"
+
+
+class StageError(DoppelbenchError):
+    """A stage could not go on; what was done is kept."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True, slots=True)
+class MetricEntry:
+    """A metric of the run with its options and its signature."""
+
+    name: str
+    options: Mapping[str, Any]
+    signature: str
+    needs: frozenset[str]
+    same_timing: bool
+    cost: float
+
+
+def execute(
+    recipe: Recipe, folder: Path, *, until: str = "report", force: bool = False
+) -> list[dict[str, Any]]:
+    """Run a recipe, or finish a run of it.
+
+    Args:
+        recipe: what to do.
+        folder: the run folder.
+        until: last stage: ``train``, ``synthesize``, ``score`` or ``report``.
+        force: delete a run of another configuration that is in the folder.
+
+    Returns:
+        Figures of :func:`doppelbench.benchmark.figures.compute_figures`; empty before scoring.
+
+    Raises:
+        DoppelbenchError: a configuration, an input or a stage that cannot work; the message says what to do.
+    """
+    say(f"reading corpus {recipe.corpus.label}")
+    plan = make_plan(recipe)
+    config = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in NOT_RESULTS}
+    last = STAGES.index(until)
+    with Run.resume(
+        folder, config, command=["doppelbench", *sys.argv[1:]], environment=environment_record(), force=force
+    ) as run:
+        run.info.seeds = {"all": recipe.seed}
+        run.info.corpus = {"label": recipe.corpus.label, "hash": plan.corpus_hash, "clips": len(plan.clips)}
+        run.info.inputs = {clip.id: clip.sha256 or "" for clip in (*plan.clips, *plan.source_clips)}
+        run.info.plan = {
+            **run.info.plan,
+            "track": plan.track.name,
+            "targets": list(plan.targets),
+            "systems": [_system_record(entry) for entry in plan.entries],
+            "trials": [trial_to_dict(trial) for trial in plan.trials],
+        }
+        run.save()
+        with run.stage("train"):
+            train_systems(run, plan)
+        if last == 0:
+            return []
+        with run.stage("synthesize"):
+            synthesize_outputs(run, plan)
+        if last == 1:
+            return []
+        with run.stage("score"):
+            metrics = choose_metrics(run, plan)
+            score_outputs(
+                run, plan.entries, plan.trials, metrics, jobs=recipe.jobs, timeout=recipe.item_timeout
+            )
+            figures = write_figures(run)
+        if last == 2:
+            return figures
+        with run.stage("report"):
+            write_run_report(run, figures)
+        return figures
+
+
+def describe_plan(recipe: Recipe) -> list[dict[str, Any]]:
+    """Say what a run would do: for every system how many trainings and outputs."""
+    plan = make_plan(recipe)
+    return [
+        {
+            "system": entry.key,
+            "preset": entry.preset,
+            "trainings": len(plan.targets) if "target" in entry.needs else 0,
+            "outputs": len(plan.trials_of(entry)),
+            "parallel": sum(trial.reference is not None for trial in plan.trials_of(entry)),
+        }
+        for entry in plan.entries
+    ]
+
+
+def train_systems(run: Run, plan: Plan) -> None:
+    """Train every system for every target in worker processes; a training that fails costs only its own
+    trials."""
+    recipe = plan.recipe
+    tasks = []
+    for entry in plan.entries:
+        if "target" not in entry.needs:
+            continue
+        for target in plan.targets:
+            directory = run.system_directory(entry.key, target)
+            clips = [asdict(c) for c in plan.clips if c.speaker == target and c.split == "train"]
+            trainer = {
+                **recipe.training.model_dump(),
+                "directory": str(directory),
+                "seed": recipe.seed,
+                "progress": True,
+            }
+            arguments = {
+                "name": entry.name,
+                "preset": entry.preset,
+                "settings": entry.settings,
+                "target": target,
+                "clips": clips,
+                "trainer": trainer,
+            }
+            tasks.append(Task(f"{entry.key}/{target}", "doppelbench.benchmark.work:train_system", arguments))
+    if not tasks:
+        return
+    say(f"training {len(tasks)} model(s)")
+    failed = dict(run.info.plan.get("failed_trainings", {}))
+    trainings = dict(run.info.plan.get("trainings", {}))
+    for result in run_pool(tasks, jobs=_training_jobs(recipe)):
+        value = result.value or {}
+        if result.status != "ok" or "failed" in value:
+            reason = value.get("reason", result.reason)
+            failed[result.key] = {"status": value.get("failed", "crashed"), "reason": reason}
+            say(f"training of {result.key} failed: {reason}")
+        else:
+            failed.pop(result.key, None)
+            trainings[result.key] = value
+            say(f"trained {result.key}: {value['steps']} steps in {value['seconds']:.0f} s")
+        run.info.plan |= {"failed_trainings": failed, "trainings": trainings}
+        run.save()
+    if len(failed) == len(tasks):
+        raise StageError(f"no system could be trained: {next(iter(failed.values()))['reason']}")
+
+
+def _training_jobs(recipe: Recipe) -> int:
+    """One training at a time where they would share an accelerator, else as many as there are jobs."""
+    if recipe.training.device == "cpu":
+        return recipe.jobs
+    import torch
+
+    return 1 if torch.cuda.is_available() else recipe.jobs
+
+
+def synthesize_outputs(run: Run, plan: Plan) -> None:
+    """Answer every trial with every system; outputs that are there already are kept."""
+    held_out = json.dumps([asdict(clip) for clip in plan.held_out_clips()])
+    failed = run.info.plan.get("failed_trainings", {})
+    tasks = []
+    for entry in plan.entries:
+        for trial in plan.trials_of(entry):
+            output = run.output_path(entry.key, trial.id, "")
+            if Path(f"{output}.flac").is_file() or Path(f"{output}.failed.json").is_file():
+                continue
+            per_target = "target" in entry.needs
+            if per_target and f"{entry.key}/{trial.target}" in failed:
+                continue
+            directory = str(run.system_directory(entry.key, trial.target)) if per_target else None
+            arguments = {
+                "name": entry.name,
+                "directory": directory,
+                "clips": held_out if "target-clips" in entry.needs else "[]",
+                "trial": trial_to_dict(trial),
+                "output": str(output),
+            }
+            tasks.append(
+                Task(f"{entry.key}/{trial.id}", "doppelbench.benchmark.work:synthesize_trial", arguments)
+            )
+    _work(tasks, plan.recipe.jobs, plan.recipe.item_timeout, "synthesising", lambda result: None)
+
+
+def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
+    """Fix the options of the run's metrics: the classifier is trained here, once, on natural speech."""
+    recipe = plan.recipe
+    names = recipe.metrics or list(plan.track.metrics)
+    entries = []
+    for name in names:
+        options: dict[str, Any] = {}
+        if name == "sca":
+            options = {"classifier": str(_classifier(run, plan))}
+        elif name in {"wer", "cer"}:
+            options = {"recognizer": recipe.recognizer, "normalizer": recipe.normalizer}
+        entries.append(_metric_entry(name, options))
+    run.info.plan["metrics"] = [
+        {"name": entry.name, "options": dict(entry.options), "signature": entry.signature}
+        for entry in entries
+    ]
+    run.save()
+    return entries
+
+
+def _metric_entry(name: str, options: Mapping[str, Any]) -> MetricEntry:
+    scorer = metric(name, **options)
+    spec = scorer.spec
+    return MetricEntry(name, options, scorer.signature, spec.needs, spec.same_timing, spec.cost)
+
+
+def _classifier(run: Run, plan: Plan) -> Path:
+    from doppelbench.metrics.sca import SpeakerClassifier, train_classifier
+
+    directory = run.directory / "systems" / CLASSIFIER
+    if not (directory / "config.json").is_file():
+        clips = plan.classifier_clips()
+        say(f"training the speaker classifier on {len(clips)} natural clips")
+        train_classifier(clips, seed=plan.recipe.seed).save(directory)
+    classifier = SpeakerClassifier.load(directory)
+    record = dict(classifier.training)
+    run.info.plan[CLASSIFIER] = {
+        "speakers": list(classifier.speakers),
+        "training": record,
+        "summary": (
+            f"Closed set of {len(classifier.speakers)} speakers ({', '.join(classifier.speakers)}), trained "
+            f"on {record['utterances']} natural utterances none of whose sentences is in a trial; "
+            f"{record['validation_accuracy']:.1%} of {record['validation_utterances']} held-out ones are "
+            "right. Its ceilings are the rows natural, copy-synthesis and random-target; its floor is the "
+            "row source."
+        ),
+    }
+    return directory
+
+
+def score_outputs(
+    run: Run,
+    entries: Sequence[Entry],
+    trials: Sequence[Trial],
+    metrics: Sequence[MetricEntry],
+    *,
+    jobs: int,
+    timeout: float,
+) -> None:
+    """Score every output with every metric that applies; scores with the same inputs and signature are
+    kept."""
+    known = run.scored_keys(retry=("timeout", "crashed"))
+    hashes: dict[str, str] = {}
+    expected, tasks, planned = set(), [], {}
+    for entry in entries:
+        for trial in trials:
+            if "reference" in entry.needs and trial.reference is None:
+                continue
+            for scorer in metrics:
+                if not _applies(scorer, entry, trial):
+                    continue
+                place = (entry.key, trial.id, scorer.name)
+                expected.add(place)
+                row = _plan_item(run, entry, trial, scorer, hashes)
+                if known.get(place) == row.key:
+                    continue
+                if row.status != "ok":
+                    run.append_items([row])
+                    continue
+                key = "/".join(place)
+                planned[key] = row
+                tasks.append(_score_task(run, key, entry, trial, scorer))
+
+    def record(result: Result) -> None:
+        row = planned[result.key]
+        run.append_items([_scored_row(row, result)])
+
+    _work(tasks, jobs, timeout, "scoring", record)
+    run.finish_items(expected)
+    for entry_of_metric in metrics:
+        run.add_signature(entry_of_metric.signature)
+    run.save()
+
+
+def _applies(scorer: MetricEntry, entry: Entry, trial: Trial) -> bool:
+    """Whether a metric says anything of a system's answer to a trial.
+
+    A conversion keeps the timing of its source, so a metric that compares sample by sample applies to rows
+    that are made from the reference alone; there it tells what the vocoder costs.
+    """
+    if "ref" in scorer.needs and trial.reference is None:
+        return False
+    if scorer.same_timing and "reference" not in entry.needs:
+        return False
+    return not ("text" in scorer.needs and not trial.source.text)
+
+
+def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes: dict[str, str]) -> ItemRow:
+    """Return the row of an item that is to be scored, or, when there is no output, the finished row saying
+    why."""
+    output = run.output_path(entry.key, trial.id, ".flac")
+    failure = run.output_path(entry.key, trial.id, ".failed.json")
+    status, reason = "ok", ""
+    if output.is_file():
+        out_hash = hashes.setdefault(str(output), sha256_of(output))
+    else:
+        out_hash = "none"
+        training = run.info.plan.get("failed_trainings", {}).get(f"{entry.key}/{trial.target}")
+        if failure.is_file():
+            said = json.loads(failure.read_text())
+            status, reason = said["status"], said["reason"]
+        elif training is not None and "target" in entry.needs:
+            status, reason = "missing", f"the training failed: {training['reason']}"
+        else:
+            status, reason = "missing", f"{output} is not there"
+    reference = trial.reference if "ref" in scorer.needs else None
+    key = content_key(
+        out_hash,
+        None if reference is None else [reference.sha256, reference.start, reference.end],
+        trial.source.text if "text" in scorer.needs else None,
+        trial.target if "target" in scorer.needs else None,
+        scorer.signature,
+    )
+    return ItemRow(
+        entry.key,
+        trial.id,
+        scorer.name,
+        key,
+        None if status != "ok" else 0.0,
+        status,
+        reason,
+        signature_id=signature_id(scorer.signature),
+    )
+
+
+def _score_task(run: Run, key: str, entry: Entry, trial: Trial, scorer: MetricEntry) -> Task:
+    reference = trial.reference if "ref" in scorer.needs else None
+    output = run.output_path(entry.key, trial.id, ".flac")
+    options = dict(scorer.options)
+    if scorer.name == "sca":
+        options["sources"] = {trial.id: trial.source.speaker}
+    clip = {
+        "id": trial.id,
+        "speaker": trial.target,
+        "text": trial.source.text,
+        "audio": str(output),
+        "split": "test",
+    }
+    arguments = {
+        "metric": scorer.name,
+        "options": json.dumps(options, sort_keys=True),
+        "out": str(output),
+        "ref": None
+        if reference is None
+        else {"path": reference.audio, "start": reference.start, "end": reference.end},
+        "clip": clip,
+    }
+    cost = scorer.cost * output.stat().st_size
+    return Task(key, "doppelbench.benchmark.work:score_item", arguments, cost)
+
+
+def _scored_row(row: ItemRow, result: Result) -> ItemRow:
+    fields = {
+        "system": row.system,
+        "trial": row.trial,
+        "metric": row.metric,
+        "key": row.key,
+        "signature_id": row.signature_id,
+        "milliseconds": round(1000 * result.seconds, 3),
+    }
+    if result.status == "ok":
+        return ItemRow(**fields, **result.value)
+    status = "timeout" if result.status == "timeout" else "crashed"
+    return ItemRow(**fields, value=None, status=status, reason=result.reason)
+
+
+def _work(
+    tasks: Sequence[Task], jobs: int, timeout: float, title: str, done: Callable[[Result], None]
+) -> None:
+    if not tasks:
+        return
+    with TaskProgress(title, len(tasks)) as progress:
+        for result in run_pool(tasks, jobs=jobs, timeout=timeout):
+            done(result)
+            if result.status != "ok":
+                say(f"{title}: {result.key}: {result.status}: {result.reason}")
+            progress.advance()
+
+
+def write_figures(run: Run) -> list[dict[str, Any]]:
+    """Reduce the items of a run and write ``figures.csv``."""
+    plan = run.info.plan
+    figures = compute_figures(run.items(), plan["metrics"], [system["key"] for system in plan["systems"]])
+    run.write_figures(
+        FigureRow(
+            figure["system"],
+            figure["metric"],
+            figure["value"],
+            figure["low"],
+            figure["high"],
+            figure["n"],
+            figure["expected"],
+            signature_id(figure["signature"]),
+        )
+        for figure in figures
+    )
+    run.info.coverage = _nested(figures, lambda figure: {"n": figure["n"], "expected": figure["expected"]})
+    run.info.metrics = _ledger(run)
+    run.save()
+    return figures
+
+
+def _nested(
+    figures: Iterable[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], Any]
+) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for figure in figures:
+        nested.setdefault(figure["system"], {})[figure["metric"]] = value(figure)
+    return nested
+
+
+def _ledger(run: Run) -> dict[str, dict[str, float]]:
+    """Items and seconds spent by metric."""
+    costs: dict[str, dict[str, float]] = {}
+    for row in run.item_rows():
+        cost = costs.setdefault(row.metric, {"items": 0, "seconds": 0.0})
+        cost["items"] += 1
+        cost["seconds"] = round(cost["seconds"] + row.milliseconds / 1000, 3)
+    return costs
+
+
+def write_run_report(run: Run, figures: Sequence[Mapping[str, Any]]) -> Path:
+    """Render ``report.html`` from the record, the items and the outputs of a run."""
+    from doppelbench.benchmark.report import write_report
+
+    info, session = run.info, run.info.sessions[-1]
+    record = {
+        "name": info.name,
+        "started": info.created,
+        "command": " ".join(session.command),
+        "config": info.config,
+        "corpus": info.corpus,
+        "machine": _machine(session.environment),
+        "stages": {name: asdict(stage) for name, stage in info.stages.items()},
+        **info.plan,
+        CLASSIFIER: info.plan.get(CLASSIFIER, {"summary": ""}),
+    }
+    return write_report(run.directory, record, figures)
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    cpu = environment.get("cpu", {})
+    gpus = environment.get("gpus") or []
+    parts = [str(cpu.get("model", "unknown CPU")), f"{cpu.get('cores', '?')} cores"]
+    parts += [str(gpu.get("name", gpu)) if isinstance(gpu, Mapping) else str(gpu) for gpu in gpus]
+    return ", ".join(parts)
+
+
+def _system_record(entry: Entry) -> dict[str, Any]:
+    from doppelbench.baselines.registry import find_system
+
+    spec = find_system(entry.name).spec
+    return {
+        "key": entry.key,
+        "name": entry.name,
+        "title": spec.title,
+        "preset": entry.preset,
+        "settings": entry.settings,
+        "needs": sorted(entry.needs),
+        "reference_row": entry.reference_row,
+    }
+
+
+def rescore_run(folder: Path, *, metrics: Sequence[str] | None, jobs: int | None) -> list[dict[str, Any]]:
+    """Score the outputs of a finished run again; only what changed is computed.
+
+    Args:
+        folder: the run folder.
+        metrics: names among the run's metrics, or further ones that need no option; all of the run when None.
+        jobs: worker processes; two when None.
+    """
+    from doppelbench.benchmark.work import trial_from_dict
+
+    with Run.resume(folder, command=["doppelbench", *sys.argv[1:]], environment=environment_record()) as run:
+        plan = run.info.plan
+        if "metrics" not in plan:
+            raise ConfigError(f"{folder} was never scored; finish it with the command that began it")
+        stored = {entry["name"]: entry["options"] for entry in plan["metrics"]}
+        wanted = list(metrics or stored)
+        for name in wanted:
+            stored.setdefault(name, {})
+        chosen = []
+        for name, options in stored.items():
+            chosen.append(_metric_entry(name, options))
+        plan["metrics"] = [
+            {"name": entry.name, "options": dict(entry.options), "signature": entry.signature}
+            for entry in chosen
+        ]
+        entries = [
+            Entry(
+                system["key"],
+                system["name"],
+                system["preset"],
+                system["settings"],
+                frozenset(system["needs"]),
+                system["reference_row"],
+            )
+            for system in plan["systems"]
+        ]
+        trials = [trial_from_dict(trial) for trial in plan["trials"]]
+        with run.stage("score"):
+            score_outputs(run, entries, trials, chosen, jobs=jobs or 2, timeout=300.0)
+            figures = write_figures(run)
+        with run.stage("report"):
+            write_run_report(run, figures)
+        return [figure for figure in figures if figure["metric"] in wanted]

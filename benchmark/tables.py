@@ -36,9 +36,7 @@ def figures_table(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def items_table(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Items as rows: value or status and reason."""
-    return [
-        {name: item[name] for name in ("trial", "metric", "value", "status", "reason")} for item in items
-    ]
+    return [{name: item[name] for name in ("trial", "metric", "value", "status", "reason")} for item in items]
 
 
 def render(rows: Sequence[Mapping[str, Any]], kind: str) -> str:

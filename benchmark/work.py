@@ -43,7 +43,9 @@ def build_system(name: str, preset: str | None, settings: Mapping[str, Any], tar
     if not kind.spec.presets:
         return kind()
     if preset not in kind.spec.presets:
-        raise DoppelbenchError(f"system {name} has no preset {preset!r}; known: {', '.join(kind.spec.presets)}")
+        raise DoppelbenchError(
+            f"system {name} has no preset {preset!r}; known: {', '.join(kind.spec.presets)}"
+        )
     try:
         chosen = replace(kind.spec.presets[preset], **settings)
     except TypeError as error:
@@ -68,7 +70,8 @@ def train_system(
         settings: hyperparameters that replace those of the preset.
         target: the speaker.
         clips: fields of the clips to train on.
-        trainer: fields of :class:`doppelbench.engine.trainer.TrainerSettings`; the preset's steps when ``max_steps`` is None.
+        trainer: fields of :class:`doppelbench.engine.trainer.TrainerSettings`; the preset's steps when
+            ``max_steps`` is None.
 
     Returns:
         The training record, or ``failed`` with a status and a reason when the clips cannot be used.
@@ -167,9 +170,7 @@ def score_item(
 
     try:
         output = read_audio(out)
-        reference = (
-            None if ref is None else read_audio(ref["path"], start=ref["start"], end=ref["end"])
-        )
+        reference = None if ref is None else read_audio(ref["path"], start=ref["start"], end=ref["end"])
     except MediaError as error:
         score = ItemScore.failed(error.status, error.reason)  # type: ignore[arg-type]
     else:

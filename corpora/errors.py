@@ -27,6 +27,7 @@ class MediaError(InputError):
 
 
 class DependencyError(DoppelbenchError):
-    """A package or a file of weights that this call needs is not installed; the message says how to get it."""
+    """A package or a file of weights that this call needs is not installed; the message says how to get
+    it."""
 
     exit_code = 5

@@ -1,8 +1,8 @@
 """Acoustic features shared by systems and metrics, in NumPy.
 
-The log-mel of the exemplar paper (16 kHz, window 800, hop 200, 80 bands, magnitude kept) follows the filterbank of
-librosa (Slaney's mel scale and area normalisation), which the paper's released code uses. Tests hold these
-functions against librosa.
+The log-mel of the exemplar paper (16 kHz, window 800, hop 200, 80 bands, magnitude kept) follows the
+filterbank of librosa (Slaney's mel scale and area normalisation), which the paper's released code uses.
+Tests hold these functions against librosa.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ MIN_MAGNITUDE = 1e-10
 class MelSettings:
     """How a mel spectrogram is taken.
 
-    The range -120 to +5 dB mapped to 0 to 1, and pre-emphasis of 0.97, are those of the released exemplar code.
+    The range -120 to +5 dB mapped to 0 to 1, and pre-emphasis of 0.97, are those of the released exemplar
+    code.
     """
 
     rate: int = 16000
@@ -165,7 +166,8 @@ def mfcc(
 
 @lru_cache(maxsize=16)
 def linear_filterbank(rate: int, n_fft: int, n_filters: int) -> np.ndarray:
-    """Triangular filters of equal width from 0 to half the rate, peak 1; shape (n_filters, n_fft // 2 + 1)."""
+    """Triangular filters of equal width from 0 to half the rate, peak 1; shape (n_filters, n_fft // 2 +
+    1)."""
     bins = np.linspace(0, rate / 2, n_fft // 2 + 1)
     edges = np.linspace(0, rate / 2, n_filters + 2)
     width = edges[1] - edges[0]

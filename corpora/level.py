@@ -1,8 +1,8 @@
 """The one rule for the level of speech: active level at -26 dB re full scale.
 
 Every system, at training and at test, and every level-sensitive metric sees speech through
-:func:`normalize_level`. The active level is the mean power of the frames within 40 dB of the loudest frame, so
-that pauses do not count; -26 dBov is the nominal active speech level of ITU-T P.56 and P.830.
+:func:`normalize_level`. The active level is the mean power of the frames within 40 dB of the loudest frame,
+so that pauses do not count; -26 dBov is the nominal active speech level of ITU-T P.56 and P.830.
 """
 
 import numpy as np

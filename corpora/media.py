@@ -30,8 +30,12 @@ GUESSED_FORMATS = frozenset({"tty", "rawvideo", "data"})
 MICROSECONDS = 1_000_000
 # Decoding begins this much before a wanted start, so that codecs with overlapping frames have settled.
 PREROLL_SECONDS = 1.0
+# Timestamps that ask for more silence, or for a frame to stand still for longer, are broken.
+LONGEST_GAP_SECONDS = 60.0
 # Sound and pictures that begin closer together than this are simultaneous (Matroska counts milliseconds).
 SYNC_TOLERANCE = 0.0015
+# Leaves random identifiers out of the container, so that equal videos give equal files.
+REPRODUCIBLE = {"fflags": "+bitexact"}
 # A file that ends this much before the duration in its header was cut off.
 TRUNCATION_SECONDS = 0.5
 
@@ -110,7 +114,8 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
         if path.suffix.lower() in LIBSNDFILE_SUFFIXES:
             raise MediaError("unreadable", f"{path}: not an audio file that can be read ({error})") from None
     with _opened(path) as container:
-        rate = (container.streams.audio[0].rate or None) if container.streams.audio else None
+        sounds = _sound_streams(container)
+        rate = (sounds[0].rate or None) if sounds else None
         seconds = (container.duration or 0) / MICROSECONDS
         pictures = _picture_streams(container)
         if not pictures:
@@ -176,7 +181,7 @@ def write_audio(path: str | os.PathLike[str], audio: Audio) -> None:
         )
     samples = _within_full_scale(audio, path)
     with _atomic(path) as partial:
-        soundfile.write(partial, samples, audio.rate, format=kind, subtype="PCM_16")
+        soundfile.write(partial, _sixteen_bit(samples), audio.rate, format=kind, subtype="PCM_16")
 
 
 def read_video(
@@ -216,13 +221,17 @@ def read_video(
             if (start or 0.0) - half <= time and (end is None or time < end - half):
                 times.append(time)
                 pictures.append(frame.to_ndarray(format="rgb24"))
-        with_sound = audio and bool(container.streams.audio)
+                if pictures[-1].shape != pictures[0].shape:
+                    raise MediaError(
+                        "unreadable", f"{path}: the size of the pictures changes at {time:.2f} s"
+                    )
+        with_sound = audio and bool(_sound_streams(container))
     if not pictures:
         raise MediaError("unreadable", f"{path}: no frames between {start or 0} and {end or 'the end'} s")
     sound = _decode_sound(path, start, end) if with_sound else None
     if end is None:
         _check_complete(path)
-    frames = np.stack([pictures[index] for index in _constant_rate(np.array(times), fps)])
+    frames = np.stack([pictures[index] for index in _constant_rate(path, np.array(times), fps)])
     if sound is None:
         return Video(frames, fps)
     track = sound.cut(start or 0.0, end)
@@ -346,6 +355,11 @@ def _within_full_scale(audio: Audio, path: Path) -> np.ndarray:
     return samples * np.float32(HEADROOM / peak) if peak > HEADROOM else samples
 
 
+def _sixteen_bit(samples: np.ndarray) -> np.ndarray:
+    """Round to 16 bits; libsndfile rounds for FLAC but rounds down for WAV."""
+    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+
 @contextlib.contextmanager
 def _atomic(path: Path) -> Iterator[Path]:
     """Yield a path to write to, which takes the place of ``path`` only when everything was written."""
@@ -375,10 +389,15 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _picture_streams(container: Any) -> list[Any]:
-    """Video streams but for the cover pictures of sound files."""
+    """Video streams that can be decoded, but for the cover pictures of sound files."""
     from av.stream import Disposition
 
-    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    cover = Disposition.attached_pic
+    return [item for item in container.streams.video if item.codec_context and not item.disposition & cover]
+
+
+def _sound_streams(container: Any) -> list[Any]:
+    return [item for item in container.streams.audio if item.codec_context]
 
 
 def _frame_rate(stream: Any, path: Path) -> float:
@@ -460,9 +479,10 @@ def _decode_sound(path: Path, start: float | None, end: float | None) -> _Sound 
     blocks: list[np.ndarray] = []
     resampler = None
     with _opened(path) as container:
-        if not container.streams.audio:
-            raise MediaError("unreadable", f"{path}: the file holds no sound")
-        for time, frame in _frames(container, container.streams.audio[0], start, end):
+        streams = _sound_streams(container)
+        if not streams:
+            raise MediaError("unreadable", f"{path}: the file holds no sound that can be decoded")
+        for time, frame in _frames(container, streams[0], start, end):
             if resampler is None:
                 rate, begin = frame.sample_rate, time
                 resampler = av.AudioResampler(format="fltp", layout=frame.layout.name, rate=rate)
@@ -470,14 +490,19 @@ def _decode_sound(path: Path, start: float | None, end: float | None) -> _Sound 
         if resampler is None:
             return None
         blocks.extend(part.to_ndarray().mean(axis=0) for part in resampler.resample(None))
+    if begin - (start or 0.0) > LONGEST_GAP_SECONDS:
+        raise MediaError("unreadable", f"{path}: broken timestamps, the sound begins at {begin:.0f} s")
     return _Sound(np.concatenate(blocks).astype(np.float32), rate, begin)
 
 
-def _constant_rate(times: np.ndarray, fps: float) -> np.ndarray:
+def _constant_rate(path: Path, times: np.ndarray, fps: float) -> np.ndarray:
     """Indices of the frames to show at a constant rate: the one nearest in time to each tick.
 
     Steady streams, whose times stray less than a frame from the ticks, are left alone.
     """
+    gaps = np.diff(times, prepend=times[0])
+    if gaps.min() < 0 or gaps.max() > LONGEST_GAP_SECONDS:
+        raise MediaError("unreadable", f"{path}: broken timestamps, frames run backwards or stand still")
     ticks = times[0] + np.arange(len(times)) / fps
     if np.abs(times - ticks).max() < 1 / fps:
         return np.arange(len(times))
@@ -503,7 +528,10 @@ def _encode(
 
     _check_frames(path, video)
     samples = None if video.audio is None else _within_full_scale(video.audio, path)
-    with _atomic(path) as partial, av.open(str(partial), "w", format=container) as output:
+    with (
+        _atomic(path) as partial,
+        av.open(str(partial), "w", format=container, options=REPRODUCIBLE) as output,
+    ):
         codec, pixels, options = picture
         stream: Any = output.add_stream(
             codec, rate=Fraction(video.fps).limit_denominator(1001), options=options
@@ -514,7 +542,7 @@ def _encode(
         waiting = deque[Any]()
         if video.audio is not None and samples is not None and samples.size:
             track: Any = output.add_stream(sound[0], rate=video.audio.rate, layout="mono", format=sound[1])
-            frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+            frame = av.AudioFrame.from_ndarray(_sixteen_bit(samples)[None], format="s16", layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = video.audio.rate, 0, Fraction(1, video.audio.rate)
             waiting.extend(track.encode(frame) + track.encode(None))
         for index, image in enumerate(video.frames):

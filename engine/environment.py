@@ -73,7 +73,7 @@ def environment_record(
 
 
 def git_state(directory: Path) -> dict[str, Any] | None:
-    """Return commit, branch and whether files differ from the commit; None outside a repository or without git."""
+    """Return commit, branch and whether tracked files differ from it; None where there is no repository."""
     commit = _git(directory, "rev-parse", "HEAD")
     if not commit:
         return None

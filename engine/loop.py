@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
 from doppelbench.engine.checkpoint import read_checkpoint, write_checkpoint
 from doppelbench.engine.data import StepData, batches_from
 from doppelbench.engine.errors import TrainingError
 from doppelbench.engine.progress import TrainingProgress
-from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 if TYPE_CHECKING:
     from doppelbench.engine.trainer import TrainerSettings
@@ -136,7 +137,7 @@ class StepLoop(lightning.Callback):
         if self.step > self._saved_at and self.step % self.settings.checkpoint_every == 0:
             self._save(trainer)
         sequence = np.random.SeedSequence([self.settings.seed, self.step, trainer.global_rank])
-        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+        _set_random_state(int(sequence.generate_state(1, np.uint64)[0]), pl_module.device.type)
 
     def on_before_optimizer_step(
         self,
@@ -297,6 +298,16 @@ class _Steps(IterableDataset):
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         return batches_from(self.data, self.start, self.rank, self.world, worker, workers)
+
+
+def _set_random_state(seed: int, device: str) -> None:
+    # Not torch.manual_seed: for every kind of accelerator that is absent it queues a call with a formatted
+    # stack, at each step, for good.
+    torch.default_generator.manual_seed(seed)
+    if device == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def _leave_interrupts_to_parent(worker: int) -> None:

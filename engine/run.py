@@ -1,9 +1,9 @@
 """A run's folder: the only thing that boards, gates and comparisons read.
 
 ``items.parquet`` and ``run.json`` are the truth, everything else is rendered from them. Scores go to an
-append-only journal first, one synced line each, so that a killed run loses at most the line in hand; finishing
-sorts them into ``items.parquet``, whose bytes depend on the scores alone: not on workers, order, or how often
-the run was resumed. What does differ from time to time, the milliseconds, is kept apart in
+append-only journal first, one synced line each, so that a killed run loses at most the line in hand;
+finishing sorts them into ``items.parquet``, whose bytes depend on the scores alone: not on workers, order, or
+how often the run was resumed. What does differ from time to time, the milliseconds, is kept apart in
 ``timings.parquet``.
 """
 
@@ -149,6 +149,7 @@ class RunInfo:
         config: everything that can change a result; a run is resumed only with the same.
         seeds: by purpose.
         corpus: name, version, split and the like of the clips.
+        plan: what was to be done: systems, trials, metrics with their options, classifier.
         inputs: SHA-256 of every input by id.
         signatures: full signature of a metric by its id.
         coverage: scored and expected items by system and metric.
@@ -163,6 +164,7 @@ class RunInfo:
     config: dict[str, Any]
     seeds: dict[str, Any] = field(default_factory=dict)
     corpus: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     signatures: dict[str, str] = field(default_factory=dict)
     coverage: dict[str, Any] = field(default_factory=dict)

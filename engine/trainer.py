@@ -30,6 +30,7 @@ from doppelbench.engine.threads import limit_threads
 
 if TYPE_CHECKING:
     import lightning
+
     from doppelbench.engine.loop import StepLoop
 
 SCHEMA = 1
@@ -281,6 +282,7 @@ def _fit(
 ) -> TrainingRecord:
     import lightning
     import torch
+
     from doppelbench.engine.checkpoint import read_note
     from doppelbench.engine.loop import SafetensorsCheckpoints, StepLoaders, StepLoop
 

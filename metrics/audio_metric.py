@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Audio, Video

@@ -18,7 +18,7 @@ class CharacterErrorRate(TranscriptErrorMetric):
         direction="lower",
         range=(0.0, None),
         needs=frozenset({"text"}),
-        cost=200.0,
+        cost=270.0,
         rate=16000,
         seconds=(0.1, None),
         citation="NIST SCTK; jiwer",

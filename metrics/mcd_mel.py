@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError
 from doppelbench.metrics.dtw import Warping, warp
@@ -90,7 +91,7 @@ class MelBandCepstralDistance(WarpedMetric):
         direction="lower",
         range=(0.0, None),
         needs=frozenset({"ref"}),
-        cost=10.0,
+        cost=2.0,
         rate=RATE,
         seconds=(0.1, None),
         citation="Kubichek, PACRIM 1993; mel_cepstral_distance 0.0.4",

@@ -45,6 +45,7 @@ class MetricSpec:
         cost: CPU milliseconds per second of audio on one core, as measured, for planning.
         rate: samples per second at which it works.
         seconds: shortest and longest duration it accepts.
+        same_timing: whether it compares sample by sample, so that a reference of other timing says nothing.
         citation: the paper or standard it comes from.
         licence: note on the licence of its backend, empty when nothing is to be said.
     """
@@ -60,6 +61,7 @@ class MetricSpec:
     rate: int
     citation: str
     seconds: tuple[float, float | None] = (0.0, None)
+    same_timing: bool = False
     licence: str = ""
 
 

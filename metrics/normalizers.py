@@ -37,7 +37,8 @@ def normalizer(name: str) -> Normalizer:
 
     Args:
         name: ``whisper-english`` (contractions, numbers, British spelling, fillers; Radford et al. 2022),
-            ``basic`` (lower case, no punctuation; any language) or ``none``.
+            ``basic`` (lower case, no punctuation; any language) or ``none``. The first makes one word of the
+            letter "o" and of "zero", so spelt commands such as those of GRID take ``basic``.
 
     Raises:
         InputError: for an unknown name.

@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import Literal
 
 import numpy as np
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import DependencyError, MediaError
 from doppelbench.metrics.audio_metric import AudioMetric

@@ -17,9 +17,10 @@ class NarrowBandPesq(PesqMetric):
         direction="higher",
         range=(0.999, MAXIMUM["nb"]),
         needs=frozenset({"ref"}),
-        cost=11.0,
+        cost=10.0,
         rate=RATE,
         seconds=(MIN_SECONDS, None),
+        same_timing=True,
         citation="ITU-T P.862 (2001), P.862.1 (2003)",
         licence=LICENCE,
     )

@@ -16,9 +16,10 @@ class WideBandPesq(PesqMetric):
         direction="higher",
         range=(0.999, MAXIMUM["wb"]),
         needs=frozenset({"ref"}),
-        cost=11.0,
+        cost=10.0,
         rate=RATE,
         seconds=(MIN_SECONDS, None),
+        same_timing=True,
         citation="ITU-T P.862 (2001), P.862.2 (2007)",
         licence=LICENCE,
     )

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import DependencyError, InputError, MediaError
 from doppelbench.corpora.level import normalize_level

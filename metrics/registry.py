@@ -81,13 +81,13 @@ def metric(name: str, **options: Any) -> Metric:
     return kind(**options)
 
 
-def metric_from_string(text: str) -> Metric:
-    """Return the metric of ``name`` or ``name:option=value,option=value``.
+def metric_options(text: str) -> tuple[str, dict[str, Any]]:
+    """Split ``name`` or ``name:option=value,option=value`` into the name and its options.
 
     Values are whole numbers, decimal numbers, ``true``, ``false`` or text without a comma.
 
     Raises:
-        InputError: when the text has another form, and as :func:`metric` does.
+        InputError: when the text has another form.
     """
     name, _, rest = text.partition(":")
     options: dict[str, Any] = {}
@@ -98,7 +98,17 @@ def metric_from_string(text: str) -> Metric:
         if key.strip() in options:
             raise InputError(f"'{text}': the option {key.strip()} is given twice")
         options[key.strip()] = _value(value.strip())
-    return metric(name.strip(), **options)
+    return name.strip(), options
+
+
+def metric_from_string(text: str) -> Metric:
+    """Return the metric of ``name`` or ``name:option=value,option=value``.
+
+    Raises:
+        InputError: when the text has another form, and as :func:`metric` does.
+    """
+    name, options = metric_options(text)
+    return metric(name, **options)
 
 
 def _value(text: str) -> Any:

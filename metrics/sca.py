@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.features import mfcc
@@ -287,7 +288,7 @@ class SpeakerClassificationAccuracy(AudioMetric):
         direction="higher",
         range=(0.0, 100.0),
         needs=frozenset({"target"}),
-        cost=2.5,
+        cost=1.5,
         rate=RATE,
         seconds=(MIN_SECONDS, None),
         citation="Serrà, Pascual, Segura: Blow, NeurIPS 2019",
@@ -350,9 +351,9 @@ class SpeakerClassificationAccuracy(AudioMetric):
     def reduce(self, items: Sequence[ItemScore], clusters: Sequence[str] | None = None) -> Figure:
         """Accuracy in percent; Wilson's interval, or the cluster bootstrap when clusters are given.
 
-        Details: ``confusion`` (target, predicted, count), ``most_predicted_share`` in percent (a system
-            that always
-        sounds like one person shows here) and ``source_share`` in percent of the items whose source is known.
+        Details: ``confusion`` (target, predicted, count); ``most_predicted`` and its share in percent,
+        ``most_predicted_share``, where a system that always sounds like one person shows; and ``source_share``
+        in percent of the items whose source is known.
         """
         scored, groups = scored_items(items, clusters)
         values = [float(item.value or 0.0) for item in scored]
@@ -368,7 +369,8 @@ class SpeakerClassificationAccuracy(AudioMetric):
         sourced = [item.stats["predicted_source"] for item in scored if "source" in item.stats]
         details: dict[str, object] = {"confusion": [[*pair, n] for pair, n in sorted(confusion.items())]}
         if scored:
-            details["most_predicted_share"] = 100 * max(predicted.values()) / len(scored)
+            name, count = max(predicted.items(), key=lambda pair: (pair[1], pair[0]))
+            details |= {"most_predicted": name, "most_predicted_share": 100 * count / len(scored)}
         if sourced:
             details["source_share"] = 100 * sum(sourced) / len(sourced)
         return Figure(value, low, high, len(scored), len(items), details)

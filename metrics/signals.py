@@ -6,6 +6,7 @@ Every metric works on mono float64 at the rate of its spec; the resampler is sox
 """
 
 import numpy as np
+
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.level import SILENCE_DB, active_level
 from doppelbench.corpora.media import Audio, Video, resample

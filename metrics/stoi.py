@@ -6,6 +6,7 @@ There is no compensation of delay: the same signal shifted by 10 ms loses a tent
 """
 
 import numpy as np
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.metrics.audio_metric import AudioMetric
 from doppelbench.metrics.metric import ItemScore, MetricSpec
@@ -24,9 +25,10 @@ class ShortTimeObjectiveIntelligibility(AudioMetric):
         direction="higher",
         range=(-1.0, 1.0),
         needs=frozenset({"ref"}),
-        cost=3.0,
+        cost=2.5,
         rate=16000,
         seconds=(0.4, None),
+        same_timing=True,
         citation="Taal et al., IEEE TASLP 2011",
     )
 

@@ -9,6 +9,7 @@ any energy correlate 0. Too little active speech is an error instead of a small 
 from functools import lru_cache
 
 import numpy as np
+
 from doppelbench.corpora.errors import MediaError
 
 RATE = 10000
@@ -123,14 +124,15 @@ def intelligibility(ref_segments: np.ndarray, out_segments: np.ndarray) -> float
     centred = ref_segments - ref_segments.mean(axis=2, keepdims=True)
     clipped /= np.linalg.norm(clipped, axis=2, keepdims=True) + TINY
     centred /= np.linalg.norm(centred, axis=2, keepdims=True) + TINY
-    return float(np.einsum("sbt,sbt->", clipped, centred) / (len(ref_segments) * BANDS))
+    # Rounding alone can lift the correlation of equal signals above 1.
+    return min(1.0, float(np.einsum("sbt,sbt->", clipped, centred) / (len(ref_segments) * BANDS)))
 
 
 def extended_intelligibility(ref_segments: np.ndarray, out_segments: np.ndarray) -> float:
     """ESTOI of segments from :func:`band_segments`: correlation of spectra after normalising rows and
     columns."""
     ref_normal, out_normal = _normalized(ref_segments), _normalized(out_segments)
-    return float(np.einsum("sbt,sbt->", ref_normal, out_normal) / (SEGMENT * len(ref_segments)))
+    return min(1.0, float(np.einsum("sbt,sbt->", ref_normal, out_normal) / (SEGMENT * len(ref_segments))))
 
 
 def _normalized(segments: np.ndarray) -> np.ndarray:

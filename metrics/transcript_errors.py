@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.media import Audio
 from doppelbench.metrics.audio_metric import AudioMetric

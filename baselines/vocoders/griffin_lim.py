@@ -1,9 +1,10 @@
 """Griffin-Lim: phase by iteration, no training.
 
-D. Griffin and J. Lim, "Signal estimation from modified short-time Fourier transform", IEEE TASSP 32(2), 1984; with the
-momentum of N. Perraudin, P. Balazs and P. Soendergaard, "A fast Griffin-Lim algorithm", WASPAA 2013, as torchaudio
-implements it. The released exemplar code offers it beside its neural vocoder, with 100 iterations and a random first
-phase; here the first phase is zero, so that the same spectrum always gives the same waveform.
+D. Griffin and J. Lim, "Signal estimation from modified short-time Fourier transform", IEEE TASSP 32(2),
+1984; with the momentum of N. Perraudin, P. Balazs and P. Soendergaard, "A fast Griffin-Lim algorithm",
+WASPAA 2013, as torchaudio implements it. The released exemplar code offers it beside its neural vocoder,
+with 100 iterations and a random first phase; here the first phase is zero, so that the same spectrum always
+gives the same waveform.
 """
 
 from dataclasses import dataclass
@@ -37,8 +38,8 @@ def _filterbank(settings: MelSettings) -> tuple[torch.Tensor, torch.Tensor]:
 def invert_mel(mel: torch.Tensor, settings: MelSettings, steps: int) -> torch.Tensor:
     """Find a non-negative magnitude spectrogram whose mel spectrogram is ``mel``.
 
-    Starts from the clipped pseudo-inverse and applies the multiplicative updates of D. Lee and H. Seung, "Algorithms
-    for non-negative matrix factorization", NIPS 2000, which never increase the squared error.
+    Starts from the clipped pseudo-inverse and applies the multiplicative updates of D. Lee and H. Seung,
+    "Algorithms for non-negative matrix factorization", NIPS 2000, which never increase the squared error.
 
     Args:
         mel: mel magnitudes, shape (n_mels, frames).

@@ -1,7 +1,8 @@
 """Track ``voice-conversion``: each target says what other speakers said.
 
-Trials cross every target with test utterances of people that no system was trained on (or of all other speakers); where
-the target recorded the same sentence, that recording is the reference of the metrics that need one.
+Trials cross every target with test utterances of people that no system was trained on (or of all other
+speakers); where the target recorded the same sentence, that recording is the reference of the metrics that
+need one.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ def voice_conversion_trials(
     Args:
         clips: clips of the test split; those of the targets serve as references.
         targets: speakers to convert into.
-        sources: ``unseen`` takes utterances of speakers that are nobody's target, ``all`` those of every other speaker.
+        sources: ``unseen`` takes utterances of speakers that are nobody's target, ``all`` those of every
+            other speaker.
         per_target: at most so many trials for a target, spread evenly over source speakers and sentences.
         source_clips: utterances to convert, when they come from another corpus than the targets.
 

@@ -1,7 +1,7 @@
 """A CSV (or tab-separated) manifest with a row for each clip."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -59,7 +59,7 @@ def read_csv(
     if split not in (None, "sentence", *SPLITS):
         raise InputError(f"{path}: split is one of {', '.join(SPLITS)} or sentence, not {split!r}")
     header, rows = _rows(path)
-    wanted = {key: [value] if isinstance(value, str) else list(value) for key, value in (where or {}).items()}
+    wanted = {column: _choices(value) for column, value in (where or {}).items()}
     for column in [*columns.values(), *wanted]:
         if column not in header:
             raise InputError(f"{path}: there is no column {column!r}; there are {', '.join(header)}")
@@ -114,6 +114,12 @@ def _rows(path: Path) -> tuple[list[str], list[Row]]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
     return header, rows
+
+
+def _choices(value: Any) -> set[str | None]:
+    """Values wanted in a column, as they stand in the file; None is an empty cell."""
+    one = isinstance(value, str) or not isinstance(value, Iterable)
+    return {None if item is None else str(item) for item in ([value] if one else value)}
 
 
 def _media(row: Row) -> str | None:

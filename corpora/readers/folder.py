@@ -101,7 +101,8 @@ def cut_at_pauses(samples: np.ndarray, rate: int, longest: float) -> list[tuple[
     while count - bounds[-1] > most:
         # The last piece keeps at least a quarter of the length, so that no crumb is left over.
         first, last = bounds[-1] + most // 2, min(bounds[-1] + most, count - most // 4)
-        bounds.append(first + int(np.argmin(smooth[first : last + 1])))
+        # Of equally quiet places the last, which leaves fewer and longer pieces.
+        bounds.append(last - int(np.argmin(smooth[first : last + 1][::-1])))
     edges = [*(bound * frame / rate for bound in bounds), samples.size / rate]
     return list(pairwise(edges))
 

@@ -8,6 +8,7 @@ import time
 
 import psutil
 import pytest
+
 from doppelbench.engine.errors import ConfigError
 from doppelbench.engine.pool import PoolError, Result, Task, run_pool
 

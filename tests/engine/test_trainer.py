@@ -1,6 +1,7 @@
 """Training resumes exactly, ends where it should, and refuses what it cannot continue."""
 
 import csv
+import io
 import os
 import signal
 import subprocess
@@ -15,8 +16,10 @@ pytest.importorskip("lightning")
 
 import numpy as np  # noqa: E402
 import training_example as example  # noqa: E402
+
 from doppelbench.engine.data import ShuffledBatches  # noqa: E402
 from doppelbench.engine.errors import CheckpointError, ConfigError, TrainingError  # noqa: E402
+from doppelbench.engine.progress import TrainingProgress, duration  # noqa: E402
 from doppelbench.engine.trainer import TrainerSettings, train  # noqa: E402
 
 SCRIPT = Path(example.__file__)
@@ -77,6 +80,12 @@ def test_global_random_state_neither_matters_nor_changes(uninterrupted, tmp_path
     module, _ = example.run(name, tmp_path)
     assert torch.equal(before, torch.get_rng_state())
     assert_same_weights(whole, module)
+
+
+def test_memory_does_not_grow_with_the_steps(tmp_path):
+    queued = len(torch.cuda._queued_calls)
+    example.run("network", tmp_path, max_steps=5)
+    assert len(torch.cuda._queued_calls) == queued
 
 
 def test_another_seed_gives_other_weights(uninterrupted, tmp_path):
@@ -235,6 +244,28 @@ def test_plain_progress_tells_step_rate_loss_and_time_left(tmp_path, monkeypatch
     assert "step 19 of 20" in captured.err
     assert all(word in captured.err for word in ("steps/s", "loss", "left"))
     assert all(line.startswith("training: ") for line in captured.err.splitlines())
+
+
+def test_bar_on_a_terminal_shows_the_same_and_goes_away():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    stream = Terminal()
+    progress = TrainingProgress(10, None, stream=stream)
+    progress.start(0)
+    time.sleep(0.25)
+    progress.update(5, 0.25, {"loss": 0.5})
+    progress.close()
+    assert "step 5 of 10" in stream.getvalue()
+    assert "loss 0.5" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_read_like_a_person_writes_them(seconds, text):
+    assert duration(seconds) == text
 
 
 @pytest.mark.gpu

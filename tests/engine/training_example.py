@@ -8,8 +8,9 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
-from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 from torch import nn
+
+from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 
 class Noise:

@@ -1,0 +1,38 @@
+"""Write docs/reference.md from the specs of systems, metrics, corpora and tracks and from the help of every verb.
+
+``make docs`` runs it; a test compares the page with what it would write.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from doppelbench.benchmark.listing import listing
+from doppelbench.benchmark.tables import render
+
+PAGE = Path(__file__).parent / "reference.md"
+VERBS = ("run", "train", "synthesize", "score", "ls", "describe", "data", "doctor")
+
+
+def help_of(*words: str) -> str:
+    """Return the help text of a verb at 90 columns."""
+    command = [sys.executable, "-m", "doppelbench.benchmark", *words, "--help"]
+    environment = {**os.environ, "COLUMNS": "90", "LINES": "40"}
+    text = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    return text.replace("python -m doppelbench.benchmark", "doppelbench").strip()
+
+
+def reference() -> str:
+    """Return the whole page."""
+    parts = ["# Reference", "Made by `make docs` from the code; do not edit."]
+    for what in ("systems", "metrics", "corpora", "tracks", "recipes"):
+        parts += [f"## {what.capitalize()}", render(listing(what), "md")]
+    parts += ["## Command line", f"```text\n{help_of()}\n```"]
+    for verb in VERBS:
+        parts += [f"### doppelbench {verb}", f"```text\n{help_of(verb)}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference())

@@ -1,0 +1,139 @@
+"""Make the fixture files of the metrics anew: known answers from reference libraries on signals from a seed.
+
+Run ``python tests/metrics/make_fixtures.py``. A changed file is a changed reference library: look at the
+difference before committing it.
+"""
+
+import json
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+import jiwer
+import librosa
+import mel_cepstral_distance
+import numpy as np
+import pesq
+import pystoi
+import pyworld
+import soundfile
+from metric_examples import speech_like
+
+FOLDER = Path(__file__).parent / "fixtures"
+PAIRS = {
+    "noise at 0 dB": ({"seed": 1}, {"seed": 1, "noise_db": 0.0}),
+    "noise at -15 dB": ({"seed": 2, "pitch": 180.0}, {"seed": 2, "pitch": 180.0, "noise_db": -15.0}),
+    "another voice": ({"seed": 3}, {"seed": 3, "voice": 1, "pitch": 200.0}),
+    "other words": ({"seed": 4, "seconds": 1.5}, {"seed": 5, "voice": 2, "seconds": 1.55}),
+}
+TEXTS = [
+    ("x", "x x y y"),
+    ("x y x", "x z"),
+    ("x", "y z"),
+    ("this is a test", "this test"),
+    ("bin blue at f two now", "bin blue by s two now"),
+    ("place green with a nine soon", ""),
+]
+
+
+def write(name: str, source: str, cases: list[dict], **extra: object) -> None:
+    """Write one fixture file."""
+    content = {"metric": name, "expected_from": source, **extra, "cases": cases}
+    (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def signal_cases(expected, tolerance: float) -> list[dict]:
+    """One case per pair of signals, scored by the reference library."""
+    cases = []
+    for name, (ref, out) in PAIRS.items():
+        signals = [speech_like(**spec).samples.astype(np.float64) for spec in (ref, out)]
+        case = {"name": name, "ref": ref, "out": out}
+        cases.append(case | {"expected": float(expected(*signals)), "tolerance": tolerance})
+    return cases
+
+
+def cut(ref: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both signals in the length of the shorter."""
+    return ref[: out.size], out[: ref.size]
+
+
+def kubichek(ref: np.ndarray, out: np.ndarray) -> float:
+    """mel_cepstral_distance with its defaults and an exact path."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("ref.wav", "out.wav")]
+        for path, samples in zip(paths, (ref, out), strict=True):
+            soundfile.write(path, samples, 16000, subtype="DOUBLE")
+        return mel_cepstral_distance.compare_audio_files(*paths, dtw_radius=None)[0]
+
+
+def projected_cepstra(samples: np.ndarray) -> np.ndarray:
+    """Mel-cepstra by numerical projection of the log envelope on cosines of the warped frequency."""
+    alpha, rate = 0.41, 16000
+    coarse, times = pyworld.dio(samples, rate, frame_period=5.0)
+    power = pyworld.cheaptrick(samples, pyworld.stonemask(samples, coarse, times, rate), times, rate)
+    frame = rate // 50
+    blocks = [np.mean(samples[start : start + frame] ** 2) for start in range(0, samples.size, frame)]
+    loud = [index for index, value in enumerate(blocks) if value >= max(blocks) * 1e-4]
+    kept = (times >= loud[0] * 0.02) & (times < min((loud[-1] + 1) * frame, samples.size) / rate)
+    omega = np.linspace(0, np.pi, power.shape[1])
+    warped = omega + 2 * np.arctan2(alpha * np.sin(omega), 1 - alpha * np.cos(omega))
+    slope = (1 - alpha**2) / (1 + alpha**2 - 2 * alpha * np.cos(omega))
+    integrand = 0.5 * np.log(power[kept])[:, None, :] * np.cos(np.arange(1, 25)[:, None] * warped) * slope
+    return 2 / np.pi * np.trapezoid(integrand, omega, axis=2)
+
+
+def distortion(ref: np.ndarray, out: np.ndarray) -> float:
+    """MCD from projected cepstra and librosa's time warping."""
+    ref, out = projected_cepstra(ref), projected_cepstra(out)
+    total, path = librosa.sequence.dtw(X=ref.T, Y=out.T, metric="euclidean")
+    return 10 / np.log(10) * np.sqrt(2) * total[-1, -1] / len(path)
+
+
+def librosa_features(samples: np.ndarray) -> list[float]:
+    """The 242 numbers of the speaker classifier at an active level of -26 dB."""
+    frame = 320
+    blocks = np.mean(samples[: samples.size // frame * frame].reshape(-1, frame) ** 2, axis=1)
+    samples = samples * np.sqrt(10**-2.6 / blocks[blocks >= blocks.max() * 1e-4].mean())
+    cepstra = librosa.feature.mfcc(
+        y=samples, sr=16000, n_mfcc=40, n_fft=2048, win_length=256, hop_length=128, n_mels=200
+    )
+    delta = librosa.feature.delta(cepstra)
+    rows = [cepstra, delta, librosa.feature.delta(delta), librosa.feature.rms(y=samples)]
+    numbers = [row.mean(axis=1) for row in rows] + [row.std(axis=1) for row in rows]
+    return [round(float(number), 6) for number in np.concatenate(numbers)]
+
+
+def main() -> None:
+    """Write every fixture file."""
+    FOLDER.mkdir(exist_ok=True)
+    version = metadata.version
+    for band in ("wb", "nb"):
+        cases = signal_cases(lambda ref, out, band=band: pesq.pesq(16000, *cut(ref, out), band), 1e-5)
+        write(f"pesq_{band}", f"pesq {version('pesq')}", cases)
+    cases = signal_cases(lambda ref, out: pystoi.stoi(*cut(ref, out), 16000), 1e-9)
+    write("stoi", f"pystoi {version('pystoi')}", cases)
+    cases = signal_cases(lambda ref, out: pystoi.stoi(*cut(ref, out), 16000, extended=True), 1e-9)
+    write("estoi", f"pystoi {version('pystoi')}", cases)
+    cases = signal_cases(kubichek, 1e-9)
+    write("mcd_mel", f"mel_cepstral_distance {version('mel-cepstral-distance')}", cases)
+    source = f"pyworld {version('pyworld')}, numerical projection, librosa {librosa.__version__} time warping"
+    write("mcd", source, signal_cases(distortion, 1e-3))
+    for name, rate in (("wer", jiwer.wer), ("cer", jiwer.cer)):
+        texts = [
+            {"reference": reference, "transcript": heard, "expected": rate(reference, heard), "tolerance": 0}
+            for reference, heard in TEXTS
+        ]
+        write(name, f"jiwer {version('jiwer')}", texts, options={"normalizer": "none"})
+    features = [
+        {
+            "name": name,
+            "out": out,
+            "features": librosa_features(speech_like(**out).samples.astype(np.float64)),
+        }
+        for name, (_, out) in list(PAIRS.items())[:2]
+    ]
+    write("sca", f"librosa {librosa.__version__}", [case | {"tolerance": 2e-3} for case in features])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Every metric against the answers of a reference library, on signals from a seed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from metric_examples import speech_like
+
+from doppelbench.metrics.registry import BUILT_IN, metric
+from doppelbench.metrics.sca import features
+
+FOLDER = Path(__file__).parent / "fixtures"
+
+
+def cases(*names):
+    found = []
+    for name in names:
+        for case in json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["cases"]:
+            label = case.get("name") or f"{case['reference']} / {case['transcript']}"
+            found.append(pytest.param(name, case, id=f"{name}: {label}"))
+    return found
+
+
+def test_every_metric_has_a_fixture_file():
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(BUILT_IN)
+
+
+@pytest.mark.parametrize(("name", "case"), cases("mcd", "mcd_mel", "pesq_wb", "pesq_nb", "stoi", "estoi"))
+def test_signal_pair_has_the_value_of_the_reference_library(name, case):
+    score = metric(name).item(out=speech_like(**case["out"]), ref=speech_like(**case["ref"]))
+    assert score.status == "ok"
+    assert score.value == pytest.approx(case["expected"], abs=case["tolerance"])
+
+
+@pytest.mark.parametrize(("name", "case"), cases("wer", "cer"))
+def test_text_pair_has_the_value_of_jiwer(name, case):
+    score = metric(name, normalizer="none").compare(
+        reference=case["reference"], transcript=case["transcript"]
+    )
+    assert score.value == pytest.approx(case["expected"], abs=case["tolerance"])
+
+
+@pytest.mark.parametrize(("name", "case"), cases("sca"))
+def test_classifier_features_are_those_of_librosa(name, case):
+    np.testing.assert_allclose(
+        features(speech_like(**case["out"])), case["features"], atol=case["tolerance"], rtol=1e-4
+    )

@@ -1,0 +1,40 @@
+"""What can be generated is generated, and what a document names exists."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "reference.md").read_text() == module.reference(), "run: make docs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_point_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith(("http:", "https:")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_verb_has_an_example_in_the_readme() -> None:
+    from doppelbench.benchmark.cli import app
+
+    text = (ROOT / "README.md").read_text()
+    for command in app.registered_commands:
+        assert f"doppelbench {command.name} " in text or f"doppelbench {command.name}\n" in text, command.name
+
+
+def test_options_in_the_readme_exist() -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    for option in set(re.findall(r"(?<=\s)--[a-z][a-z-]+", (ROOT / "README.md").read_text())):
+        assert option in reference, option
