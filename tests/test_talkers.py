@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.signal
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.level import active_level

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.ndimage
+
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.features import log_mel
 from doppelbench.corpora.level import normalize_level
@@ -56,6 +57,7 @@ def test_every_target_has_three_minutes_of_training_speech(clips):
 
 def test_the_recogniser_understands_every_voice(clips):
     import jiwer
+
     from doppelbench.metrics.recognizers import recognizer
 
     listener = recognizer("pocketsphinx-grid")

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from doppelbench.corpora.media import Video
+
 from doppelbench.corpora.talkers.articulation import Motion, articulate
 from doppelbench.corpora.talkers.face import Head, Pose
 
@@ -110,34 +108,3 @@ def film(
     ):  # fmt: skip
         truth[name] = [round(float(value), 3) for value in values]
     return frames, truth
-
-
-def write_film(path: Path, video: Video) -> None:
-    """Write frames as FFV1 in RGB and sound as 16-bit FLAC in Matroska; the same video gives the same bytes.
-
-    Matroska files get random identifiers unless the muxer is told to be bit-exact.
-    """
-    import av
-
-    assert video.audio is not None
-    rate, samples = video.audio.rate, video.audio.samples
-    pcm = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
-    with av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"}) as output:
-        pictures: Any = output.add_stream("ffv1", rate=int(video.fps), options={"level": "3", "g": "1"})
-        pictures.height, pictures.width = video.frames.shape[1:3]
-        pictures.pix_fmt = "bgr0"
-        pictures.codec_context.thread_count = 1
-        sound: Any = output.add_stream("flac", rate=rate, layout="mono", format="s16")
-        block = rate // int(video.fps)
-        frame_size = block * 8
-        for index, image in enumerate(video.frames):
-            if index % 8 == 0:
-                start = index * block
-                piece = pcm[start : start + frame_size]
-                if piece.size:
-                    frame = av.AudioFrame.from_ndarray(piece[None], format="s16", layout="mono")
-                    frame.sample_rate, frame.pts = rate, start
-                    output.mux(sound.encode(frame))
-            output.mux(pictures.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        output.mux(sound.encode(None))
-        output.mux(pictures.encode(None))

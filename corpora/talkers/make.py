@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from doppelbench.corpora.level import normalize_level
-from doppelbench.corpora.media import Audio, Video, read_audio, resample, sha256_of, write_audio
+from doppelbench.corpora.media import Audio, Video, read_audio, resample, sha256_of, write_audio, write_video
 from doppelbench.corpora.talkers.articulation import STRESS_MARKS
 from doppelbench.corpora.talkers.face import Head, face_of
-from doppelbench.corpora.talkers.film import film, write_film
+from doppelbench.corpora.talkers.film import film
 from doppelbench.corpora.talkers.sentences import balanced_grid_sentences, spoken_form, training_sentences
 from doppelbench.corpora.talkers.settings import FPS, RATE, TalkersSettings
 from doppelbench.corpora.talkers.voices import VOICES, Voice, voice_of
@@ -178,7 +179,7 @@ class PersonMaker:
         if self.settings.video:
             generator = random_of(self.settings, self.voice.name, text, "head")
             frames, truth = film(self.head, alignment["phonemes"], recording.seconds, FPS, generator)
-            write_film(path.with_suffix(".mkv"), Video(frames, FPS, read_audio(path)))
+            write_video(path.with_suffix(".mkv"), Video(frames, FPS, read_audio(path)))
             files += [path.with_suffix(".mkv"), self._write_json(f"{name}.face.json", {"fps": FPS, **truth})]
         self.clips.append(
             {

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 
 # Raised whenever the same settings would give other bytes.
-GENERATOR_VERSION = 4
+GENERATOR_VERSION = 5
 RATE = 16000
 FPS = 25
 
