@@ -1,4 +1,5 @@
-"""Write docs/reference.md from the specs of systems, metrics, corpora and tracks and from the help of every verb.
+"""Write docs/reference.md from the specs of systems, metrics, corpora and tracks and from the help of every
+verb.
 
 ``make docs`` runs it; a test compares the page with what it would write.
 """

@@ -352,8 +352,8 @@ class SpeakerClassificationAccuracy(AudioMetric):
         """Accuracy in percent; Wilson's interval, or the cluster bootstrap when clusters are given.
 
         Details: ``confusion`` (target, predicted, count); ``most_predicted`` and its share in percent,
-        ``most_predicted_share``, where a system that always sounds like one person shows; and ``source_share``
-        in percent of the items whose source is known.
+        ``most_predicted_share``, where a system that always sounds like one person shows; and
+        ``source_share`` in percent of the items whose source is known.
         """
         scored, groups = scored_items(items, clusters)
         values = [float(item.value or 0.0) for item in scored]
