@@ -243,10 +243,11 @@ def describe_verb(
 ) -> None:
     """Say everything about one system, metric, corpus, track or recipe."""
     from doppelbench.benchmark.listing import describe
+    from doppelbench.benchmark.tables import to_json
 
     details = describe(name)
     if output is OutputFormat.json:
-        typer.echo(json.dumps(details, indent=2, default=str))
+        typer.echo(to_json(details))
     else:
         _print([{"field": key, "value": value} for key, value in details.items()], output)
 

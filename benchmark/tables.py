@@ -47,7 +47,7 @@ def render(rows: Sequence[Mapping[str, Any]], kind: str) -> str:
         kind: ``table``, ``md``, ``json`` or ``csv``.
     """
     if kind == "json":
-        return json.dumps(list(rows), indent=2, ensure_ascii=False, default=str)
+        return to_json(list(rows))
     columns = list(rows[0]) if rows else []
     if kind == "csv":
         buffer = io.StringIO()
@@ -62,6 +62,15 @@ def render(rows: Sequence[Mapping[str, Any]], kind: str) -> str:
         lines += ["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in cells]
         return "\n".join(lines)
     return _plain(shown, cells)
+
+
+def to_json(value: Any) -> str:
+    """Return indented JSON; a set becomes a sorted list, what JSON does not know its text."""
+
+    def plain(other: Any) -> Any:
+        return sorted(other) if isinstance(other, set | frozenset) else str(other)
+
+    return json.dumps(value, indent=2, ensure_ascii=False, default=plain)
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:
