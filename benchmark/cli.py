@@ -210,15 +210,18 @@ def score_verb(
     output: Format = OutputFormat.table,
 ) -> None:
     """Score a run again, two folders matched by file name, or a single file."""
+    from doppelbench.benchmark.config import check_metrics, split_metrics
     from doppelbench.benchmark.run import rescore_run
     from doppelbench.benchmark.single import score_files
     from doppelbench.benchmark.tables import figures_table, items_table
 
+    chosen = None if metrics is None else split_metrics(metrics)
+    check_metrics(chosen or ())
     if (out / "run.json").is_file():
-        figures = rescore_run(out, metrics=None if metrics is None else metrics.split(","), jobs=jobs)
+        figures = rescore_run(out, metrics=chosen, jobs=jobs)
         rows = figures_table(figures)
     else:
-        chosen = (metrics or ("pesq_wb,stoi,estoi,mcd" if ref else "wer")).split(",")
+        chosen = chosen or (["pesq_wb", "stoi", "estoi", "mcd"] if ref else ["wer"])
         items, figures = score_files(out, ref=ref, metrics=chosen, text=text, jobs=jobs or 2, save=save)
         rows = items_table(items) if per_item else figures_table(figures)
     _print(rows, output)

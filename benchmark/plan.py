@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doppelbench.benchmark.config import ConfigError, CorpusConfig, Recipe
+from doppelbench.benchmark.config import ConfigError, CorpusConfig, Recipe, check_metrics
 from doppelbench.benchmark.tracks.track import Track
 from doppelbench.benchmark.tracks.voice_conversion import TRACK, voice_conversion_trials
 from doppelbench.corpora.clip import Clip, Trial
@@ -144,6 +144,7 @@ def make_plan(recipe: Recipe) -> Plan:
     """
     from doppelbench.engine.hashing import content_key
 
+    check_metrics(recipe.metrics or ())
     entries = list_entries(recipe, TRACK)
     clips, corpus_hash = read_clips(recipe.corpus, jobs=recipe.jobs)
     if recipe.sources is None:

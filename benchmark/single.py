@@ -131,7 +131,7 @@ def score_files(
         metrics: ``name`` or ``name:option=value,...``.
         text: transcripts by file name, for metrics that need the words.
         jobs: worker processes.
-        save: folder for ``items.jsonl`` and ``figures.json``.
+        save: folder for ``items.json`` and ``figures.json``.
 
     Returns:
         Items and figures.
@@ -153,12 +153,13 @@ def score_files(
             raise InputError(
                 f"{name} needs the intended speaker; add a column speaker to the table of --text"
             )
+    system = out.resolve().name
     tasks, rows = [], {}
     for identifier, (path, reference) in pairs.items():
         words, speaker = known.get(identifier, (None, None))
         for name, options, scorer in scorers:
             key = f"{identifier}/{name}"
-            rows[key] = {"system": out.name, "trial": identifier, "metric": name}
+            rows[key] = {"system": system, "trial": identifier, "metric": name}
             clip = {
                 "id": identifier,
                 "speaker": speaker or "",
@@ -193,7 +194,7 @@ def score_files(
                 }
             progress.advance()
     items = [rows[key] for key in sorted(rows)]
-    figures = _figures(items, [(name, options) for name, options, _ in scorers], out.name)
+    figures = _figures(items, [(name, options) for name, options, _ in scorers], system)
     if save is not None:
         write_json(save / "items.json", items)
         write_json(save / "figures.json", figures)
