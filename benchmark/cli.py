@@ -7,6 +7,7 @@ anything else.
 """
 
 import json
+import math
 import os
 import sys
 from enum import StrEnum
@@ -24,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+EXIT_INVALID_INPUT = 2
 EXIT_INTERRUPTED = 130
 EXIT_ITEMS_FAILED = 4
 
@@ -297,7 +299,7 @@ def _check_coverage(figures: list[dict[str, Any]], least: float) -> None:
             f"doppelbench: {len(short)} of {len(figures)} figures rest on fewer items than expected, the "
             f"worst {worst['metric']} of {worst['system']} on {worst['n']} of {worst['expected']}; the "
             f"reasons are in the report and with score --items. Allow it with --min-coverage "
-            f"{worst['coverage']:.2f}.",
+            f"{math.floor(100 * worst['coverage']) / 100:.2f}.",
             err=True,
         )
         raise typer.Exit(EXIT_ITEMS_FAILED)
@@ -307,11 +309,19 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         code = app(standalone_mode=False)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
+        # The library of the command line makes an Abort of an interrupt.
         typer.echo("doppelbench: interrupted; what was done is kept, the same command goes on", err=True)
         sys.exit(EXIT_INTERRUPTED)
-    except typer.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output, such as head, has seen enough; nothing is left to be flushed to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"doppelbench: {error}", err=True)
+        sys.exit(EXIT_INVALID_INPUT)
     except Exception as error:
         exit_code = getattr(error, "exit_code", None)
         if "--debug" in sys.argv or exit_code is None:
