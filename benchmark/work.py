@@ -3,9 +3,10 @@
 Arguments and results are JSON-able, so that nothing but paths and numbers crosses the process boundary.
 """
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,16 +42,43 @@ def build_system(name: str, preset: str | None, settings: Mapping[str, Any], tar
 
     kind: Any = find_system(name)
     if not kind.spec.presets:
+        if settings:
+            raise DoppelbenchError(f"system {name} has no hyperparameters, so no {', '.join(settings)}")
         return kind()
     if preset not in kind.spec.presets:
         raise DoppelbenchError(
             f"system {name} has no preset {preset!r}; known: {', '.join(kind.spec.presets)}"
         )
-    try:
-        chosen = replace(kind.spec.presets[preset], **settings)
-    except TypeError as error:
-        raise DoppelbenchError(f"system {name}: {error}") from None
-    return kind(chosen, target)
+    return kind(replace_settings(kind.spec.presets[preset], settings, f"system {name}"), target)
+
+
+def replace_settings(preset: Any, values: Mapping[str, Any], where: str) -> Any:
+    """Replace single hyperparameters of a (nested) settings dataclass.
+
+    Raises:
+        DoppelbenchError: an unknown name, with a suggestion, or a value of another type.
+    """
+    from doppelbench.corpora.errors import DoppelbenchError
+
+    known = {field.name: getattr(preset, field.name) for field in fields(preset)}
+    replaced = {}
+    for name, value in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise DoppelbenchError(f"{where}: there is no setting {name!r}; {hint}")
+        old = known[name]
+        if is_dataclass(old) and isinstance(value, Mapping):
+            replaced[name] = replace_settings(old, value, f"{where}: {name}")
+        elif type(value) is type(old):
+            replaced[name] = value
+        elif type(old) is float and type(value) is int:
+            replaced[name] = float(value)
+        else:
+            raise DoppelbenchError(
+                f"{where}: {name} is a {type(old).__name__} such as {old!r}, not {value!r}"
+            )
+    return replace(preset, **replaced)
 
 
 def train_system(
