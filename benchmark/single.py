@@ -12,8 +12,8 @@ import yaml
 
 from doppelbench.benchmark.config import ConfigError
 from doppelbench.benchmark.figures import compute_figures
-from doppelbench.benchmark.progress import TaskProgress
-from doppelbench.benchmark.work import synthesize_trial, train_system, trial_to_dict
+from doppelbench.benchmark.progress import TaskProgress, say
+from doppelbench.benchmark.work import IDENTITY, synthesize_trial, train_system, trial_to_dict
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import InputError
 from doppelbench.engine.files import write_json
@@ -21,7 +21,6 @@ from doppelbench.engine.hashing import canonical_json
 from doppelbench.engine.pool import Task, run_pool
 
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".mp3", ".m4a")
-IDENTITY = "system.json"
 
 
 def train_single(
@@ -72,7 +71,8 @@ def train_single(
     )
     if "failed" in record:
         raise InputError(record["reason"])
-    write_json(out / IDENTITY, {"system": system, "target": person})
+    for message in record["left_out"]:
+        say(message)
     return record
 
 

@@ -5,6 +5,7 @@ Arguments and results are JSON-able, so that nothing but paths and numbers cross
 
 import difflib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import lru_cache
@@ -13,6 +14,9 @@ from typing import Any
 
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import MediaError
+
+# Says in the folder of a trained system which one it is.
+IDENTITY = "system.json"
 
 
 def trial_to_dict(trial: Trial) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def replace_settings(preset: Any, values: Mapping[str, Any], where: str) -> Any:
             replaced[name] = float(value)
         else:
             raise DoppelbenchError(
-                f"{where}: {name} is a {type(old).__name__} such as {old!r}, not {value!r}"
+                f"{where}: {name} is of type {type(old).__name__}, such as {old!r}, not {value!r}"
             )
     return replace(preset, **replaced)
 
@@ -102,21 +106,29 @@ def train_system(
             ``max_steps`` is None.
 
     Returns:
-        The training record, or ``failed`` with a status and a reason when the clips cannot be used.
+        The training record with the clips ``left_out`` and why, or ``failed`` with a status and a reason when the clips cannot be used.
     """
-    from doppelbench.corpora.errors import InputError
+    from doppelbench.baselines.common import LeftOutWarning
+    from doppelbench.corpora.errors import DoppelbenchError, InputError
+    from doppelbench.engine.files import write_json
     from doppelbench.engine.trainer import TrainerSettings
 
     directory = Path(trainer["directory"])
     system = build_system(name, preset, settings, target)
+    if system.spec.reference_row:
+        raise DoppelbenchError(f"{name} is a reference row; it needs no training")
     steps = trainer["max_steps"] or system.settings.max_steps
     chosen = TrainerSettings(**{**trainer, "directory": directory, "max_steps": steps})
-    try:
-        record = system.fit([Clip(**clip) for clip in clips], chosen)
-    except InputError as error:
-        return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LeftOutWarning)
+        try:
+            record = system.fit([Clip(**clip) for clip in clips], chosen)
+        except InputError as error:
+            return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
     system.save(directory)
-    return {} if record is None else asdict(record)
+    write_json(directory / IDENTITY, {"system": name, "target": target})
+    left_out = [str(entry.message) for entry in caught if issubclass(entry.category, LeftOutWarning)]
+    return {**({} if record is None else asdict(record)), "left_out": left_out}
 
 
 @lru_cache(maxsize=4)
@@ -160,6 +172,7 @@ def synthesize_trial(
         write_audio(sound, produced.audio)
     except MediaError as error:
         result = {"status": error.status, "reason": error.reason}
+        sound.unlink(missing_ok=True)
         write_json(failure, result)
         return result
     failure.unlink(missing_ok=True)
