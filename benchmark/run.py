@@ -69,6 +69,8 @@ def execute(
     say(f"reading corpus {recipe.corpus.label}")
     plan = make_plan(recipe)
     config = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in NOT_RESULTS}
+    # Outputs that are there are kept, so a run goes on only with the recordings that it began with.
+    config["corpus_hash"] = plan.corpus_hash
     last = STAGES.index(until)
     with Run.resume(
         folder, config, command=["doppelbench", *sys.argv[1:]], environment=environment_record(), force=force
