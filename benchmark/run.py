@@ -16,7 +16,7 @@ from doppelbench.benchmark.config import ConfigError, Recipe
 from doppelbench.benchmark.figures import compute_figures
 from doppelbench.benchmark.plan import Entry, Plan, make_plan
 from doppelbench.benchmark.progress import TaskProgress, say
-from doppelbench.benchmark.work import trial_to_dict
+from doppelbench.benchmark.work import IDENTITY, trial_to_dict
 from doppelbench.corpora.clip import Trial
 from doppelbench.corpora.errors import DoppelbenchError
 from doppelbench.corpora.media import sha256_of
@@ -126,12 +126,16 @@ def train_systems(run: Run, plan: Plan) -> None:
     """Train every system for every target in worker processes; a training that fails costs only its own
     trials."""
     recipe = plan.recipe
+    failed = dict(run.info.plan.get("failed_trainings", {}))
+    trainings = dict(run.info.plan.get("trainings", {}))
     tasks = []
     for entry in plan.entries:
         if "target" not in entry.needs:
             continue
         for target in plan.targets:
             directory = run.system_directory(entry.key, target)
+            if f"{entry.key}/{target}" in trainings and (directory / IDENTITY).is_file():
+                continue
             clips = [asdict(c) for c in plan.clips if c.speaker == target and c.split == "train"]
             trainer = {
                 **recipe.training.model_dump(),
@@ -151,8 +155,6 @@ def train_systems(run: Run, plan: Plan) -> None:
     if not tasks:
         return
     say(f"training {len(tasks)} model(s)")
-    failed = dict(run.info.plan.get("failed_trainings", {}))
-    trainings = dict(run.info.plan.get("trainings", {}))
     for result in run_pool(tasks, jobs=_training_jobs(recipe)):
         value = result.value or {}
         if result.status != "ok" or "failed" in value:
@@ -162,10 +164,12 @@ def train_systems(run: Run, plan: Plan) -> None:
         else:
             failed.pop(result.key, None)
             trainings[result.key] = value
+            for message in value["left_out"]:
+                say(message)
             say(f"trained {result.key}: {value['steps']} steps in {value['seconds']:.0f} s")
         run.info.plan |= {"failed_trainings": failed, "trainings": trainings}
         run.save()
-    if len(failed) == len(tasks):
+    if not trainings:
         raise StageError(f"no system could be trained: {next(iter(failed.values()))['reason']}")
 
 
