@@ -184,8 +184,12 @@ def _training_jobs(recipe: Recipe) -> int:
 
 def synthesize_outputs(run: Run, plan: Plan) -> None:
     """Answer every trial with every system; outputs that are there already are kept."""
-    held_out = json.dumps([asdict(clip) for clip in plan.held_out_clips()])
+    held_out: dict[str, list[dict[str, Any]]] = {}
+    for clip in plan.held_out_clips():
+        held_out.setdefault(clip.speaker, []).append(asdict(clip))
+    natural = {speaker: json.dumps(clips) for speaker, clips in held_out.items()}
     failed = run.info.plan.get("failed_trainings", {})
+    run.info.plan["failed_outputs"] = failed_outputs = {}
     tasks = []
     for entry in plan.entries:
         for trial in plan.trials_of(entry):
@@ -199,14 +203,20 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
             arguments = {
                 "name": entry.name,
                 "directory": directory,
-                "clips": held_out if "target-clips" in entry.needs else "[]",
+                "clips": natural[trial.target] if "target-clips" in entry.needs else "[]",
                 "trial": trial_to_dict(trial),
                 "output": str(output),
             }
             tasks.append(
                 Task(f"{entry.key}/{trial.id}", "doppelbench.benchmark.work:synthesize_trial", arguments)
             )
-    _work(tasks, plan.recipe.jobs, plan.recipe.item_timeout, "synthesising", lambda result: None)
+
+    def record(result: Result) -> None:
+        if result.status != "ok":
+            status = "timeout" if result.status == "timeout" else "crashed"
+            failed_outputs[result.key] = {"status": status, "reason": result.reason}
+
+    _work(tasks, plan.recipe.jobs, plan.recipe.item_timeout, "synthesising", record)
 
 
 def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
@@ -324,15 +334,19 @@ def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes
     if output.is_file():
         out_hash = hashes.setdefault(str(output), sha256_of(output))
     else:
-        out_hash = "none"
+        crash = run.info.plan.get("failed_outputs", {}).get(f"{entry.key}/{trial.id}")
         training = run.info.plan.get("failed_trainings", {}).get(f"{entry.key}/{trial.target}")
         if failure.is_file():
             said = json.loads(failure.read_text())
             status, reason = said["status"], said["reason"]
         elif training is not None and "target" in entry.needs:
             status, reason = "missing", f"the training failed: {training['reason']}"
+        elif crash is not None:
+            status, reason = crash["status"], f"the synthesis failed: {crash['reason']}"
         else:
-            status, reason = "missing", f"{output} is not there"
+            # Relative, because the items of a run do not depend on where its folder lies.
+            status, reason = "missing", f"{output.relative_to(run.directory)} is not there"
+        out_hash = content_key(status, reason)
     reference = trial.reference if "ref" in scorer.needs else None
     key = content_key(
         out_hash,

@@ -106,7 +106,8 @@ def train_system(
             ``max_steps`` is None.
 
     Returns:
-        The training record with the clips ``left_out`` and why, or ``failed`` with a status and a reason when the clips cannot be used.
+        The training record with the clips ``left_out`` and why, or ``failed`` with a status and a reason when
+        the clips cannot be used.
     """
     from doppelbench.baselines.common import LeftOutWarning
     from doppelbench.corpora.errors import DoppelbenchError, InputError
