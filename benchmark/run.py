@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doppelbench.benchmark.config import ConfigError, Recipe
 from doppelbench.benchmark.figures import compute_figures
@@ -18,13 +18,16 @@ from doppelbench.benchmark.plan import Entry, Plan, make_plan
 from doppelbench.benchmark.progress import TaskProgress, say
 from doppelbench.benchmark.work import IDENTITY, trial_to_dict
 from doppelbench.corpora.clip import Trial
-from doppelbench.corpora.errors import DoppelbenchError
+from doppelbench.corpora.errors import DoppelbenchError, MediaError
 from doppelbench.corpora.media import sha256_of
 from doppelbench.engine.environment import environment_record
 from doppelbench.engine.hashing import content_key
 from doppelbench.engine.pool import Result, Task, run_pool
 from doppelbench.engine.run import FigureRow, ItemRow, Run, signature_id
 from doppelbench.metrics.registry import metric
+
+if TYPE_CHECKING:
+    from doppelbench.metrics.sca import SpeakerClassifier
 
 # Options that change how fast a run is and not what it finds.
 NOT_RESULTS = {"jobs", "item_timeout"}
@@ -245,13 +248,13 @@ def _metric_entry(name: str, options: Mapping[str, Any]) -> MetricEntry:
 
 
 def _classifier(run: Run, plan: Plan) -> Path:
-    from doppelbench.metrics.sca import SpeakerClassifier, train_classifier
+    from doppelbench.metrics.sca import SpeakerClassifier
 
     directory = run.directory / "systems" / CLASSIFIER
-    if not (directory / "config.json").is_file():
-        clips = plan.classifier_clips()
-        say(f"training the speaker classifier on {len(clips)} natural clips")
-        train_classifier(clips, seed=plan.recipe.seed).save(directory)
+    if not directory.is_dir():
+        partial = directory.with_name(f".{CLASSIFIER}.partial")
+        _train_classifier(plan).save(partial)
+        partial.rename(directory)
     classifier = SpeakerClassifier.load(directory)
     record = dict(classifier.training)
     run.info.plan[CLASSIFIER] = {
@@ -266,6 +269,28 @@ def _classifier(run: Run, plan: Plan) -> Path:
         ),
     }
     return directory
+
+
+def _train_classifier(plan: Plan) -> "SpeakerClassifier":
+    """Train on the natural clips that can be read; the others are named and left out."""
+    import numpy as np
+
+    from doppelbench.corpora.media import read_audio
+    from doppelbench.metrics.sca import RATE, features, train_on_features
+
+    clips = plan.classifier_clips()
+    say(f"training the speaker classifier on {len(clips)} natural clips")
+    rows, speakers = [], []
+    for clip in clips:
+        try:
+            if clip.audio is None:
+                raise MediaError("missing", f"clip {clip.id} has no audio")
+            rows.append(features(read_audio(clip.audio, rate=RATE, start=clip.start, end=clip.end)))
+        except MediaError as error:
+            say(f"clip {clip.id} is left out of the training of the speaker classifier: {error.reason}")
+        else:
+            speakers.append(clip.speaker)
+    return train_on_features(np.array(rows), speakers, seed=plan.recipe.seed)
 
 
 def score_outputs(
