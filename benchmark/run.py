@@ -542,6 +542,9 @@ def rescore_run(folder: Path, *, metrics: Sequence[str] | None, jobs: int | None
         if "metrics" not in plan:
             raise ConfigError(f"{folder} was never scored; finish it with the command that began it")
         stored = {entry["name"]: entry["options"] for entry in plan["metrics"]}
+        if "sca" in stored:
+            # The folder may have been moved, or named from elsewhere, since it was scored.
+            stored["sca"] = {"classifier": str(folder / "systems" / CLASSIFIER)}
         wanted = list(metrics or stored)
         for name in wanted:
             stored.setdefault(name, {})
