@@ -14,6 +14,10 @@ from doppelbench.corpora.corpus import Corpus
 from doppelbench.corpora.errors import InputError
 
 
+# Folder of the speaker classifier beside those of the systems.
+CLASSIFIER = "classifier"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One row of the table: a system with its preset and the targets it is trained for."""
@@ -50,7 +54,7 @@ class Plan:
         pool = [clip for clip in (*self.clips, *self.source_clips) if clip.split == "train"]
         if self.recipe.classifier.speakers == "targets":
             pool = [clip for clip in pool if clip.speaker in self.targets]
-        return list({clip.id: clip for clip in pool}.values())
+        return list({(clip.speaker, clip.id, clip.audio): clip for clip in pool}.values())
 
     def held_out_clips(self) -> list[Clip]:
         """Clips of the targets that no system was trained on; their training clips where there are none."""
@@ -111,7 +115,7 @@ def choose_targets(recipe: Recipe, clips: Sequence[Clip]) -> tuple[str, ...]:
         raise ConfigError(
             f"trials.targets: no speaker {', '.join(unknown)} in the corpus; it has {', '.join(speakers)}"
         )
-    return tuple(recipe.trials.targets)
+    return tuple(dict.fromkeys(recipe.trials.targets))
 
 
 def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
@@ -124,6 +128,10 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
         spec = find_system(config.name).spec
         preset = (config.preset or recipe.preset) if spec.presets else None
         build_system(config.name, preset, config.settings, "check")
+        if config.label == CLASSIFIER or (
+            config.label in track.reference_rows and config.label != config.name
+        ):
+            raise ConfigError(f"a system cannot be labelled {config.label!r}; the name is taken in every run")
         entries.append(
             Entry(config.key, config.name, preset, config.settings, spec.needs, spec.reference_row)
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from doppelbench.benchmark.config import ConfigError, Recipe
 from doppelbench.benchmark.figures import compute_figures
-from doppelbench.benchmark.plan import Entry, Plan, make_plan
+from doppelbench.benchmark.plan import CLASSIFIER, Entry, Plan, make_plan
 from doppelbench.benchmark.progress import TaskProgress, say
 from doppelbench.benchmark.work import IDENTITY, trial_to_dict
 from doppelbench.corpora.clip import Trial
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 # Options that change how fast a run is and not what it finds.
 NOT_RESULTS = {"jobs", "item_timeout"}
 STAGES = ("train", "synthesize", "score", "report")
-CLASSIFIER = "classifier"
 
 
 class StageError(DoppelbenchError):
