@@ -13,7 +13,6 @@ from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.corpus import Corpus
 from doppelbench.corpora.errors import InputError
 
-
 # Folder of the speaker classifier beside those of the systems.
 CLASSIFIER = "classifier"
 
