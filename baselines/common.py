@@ -28,6 +28,10 @@ MINIMUM_SECONDS = 30.0
 Settings = TypeVar("Settings")
 
 
+class LeftOutWarning(UserWarning):
+    """A clip that cannot be used is left out of a training; the message names it and says why."""
+
+
 def clip_log_mel(clip: Clip, mel: MelSettings) -> np.ndarray:
     """Log-mel spectrogram of a clip at the house's level; shape (frames, bands), float32, range 0 to 1.
 
@@ -125,7 +129,8 @@ def long_recording(
     except CacheError as error:
         raise InputError(f"target {target}: no clip can be used for training: {error}") from None
     for name, reason in cache.failed.items():
-        warnings.warn(f"clip {name} is left out of the training of {target}: {reason}", stacklevel=2)
+        message = f"clip {name} is left out of the training of {target}: {reason}"
+        warnings.warn(message, LeftOutWarning, stacklevel=2)
     recording = LongRecording(cache, [clip.id for clip in own if clip.id in cache])
     seconds = len(recording) / mel.frame_rate
     if seconds < MINIMUM_SECONDS:

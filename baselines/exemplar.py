@@ -28,7 +28,7 @@ quarter of the width and minutes of training the wider interval loses the words.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
@@ -36,6 +36,7 @@ from typing import ClassVar
 import lightning as L
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,6 +52,7 @@ from doppelbench.baselines.registry import register
 from doppelbench.baselines.system import Output, System, SystemSpec
 from doppelbench.baselines.vocoders.griffin_lim import GriffinLim, GriffinLimSettings
 from doppelbench.corpora.clip import Clip, Trial
+from doppelbench.corpora.errors import DoppelbenchError, InputError
 from doppelbench.corpora.features import MelSettings
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
@@ -71,6 +73,21 @@ class ExemplarSettings:
     max_steps: int = 10_000
     mel: MelSettings = field(default_factory=MelSettings)
     griffin_lim: GriffinLimSettings = field(default_factory=GriffinLimSettings)
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no network can have.
+
+        Raises:
+            DoppelbenchError: a size below 1, or crops that do not divide into codes.
+        """
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
+                raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+        if self.crop_frames % self.code_every:
+            raise DoppelbenchError(
+                f"crop_frames is {self.crop_frames}; it must be a multiple of code_every, {self.code_every}"
+            )
 
 
 PAPER = ExemplarSettings()
@@ -260,7 +277,11 @@ class Exemplar(System):
 
     @classmethod
     def load(cls, directory: Path) -> "Exemplar":
-        config = json.loads((directory / "config.json").read_text())
-        system = cls(settings_from_dict(ExemplarSettings, config["settings"]), config["target"])
-        system.network.load_state_dict(load_file(directory / "weights.safetensors"))
+        try:
+            config = json.loads((directory / "config.json").read_text())
+            system = cls(settings_from_dict(ExemplarSettings, config["settings"]), config["target"])
+            system.network.load_state_dict(load_file(directory / "weights.safetensors"))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"{directory}: no trained exemplar that can be read ({reason})") from None
         return system

@@ -22,6 +22,7 @@ from doppelbench.baselines.registry import register
 from doppelbench.baselines.system import Output, System, SystemSpec
 from doppelbench.baselines.vocoders.griffin_lim import GriffinLim
 from doppelbench.corpora.clip import Clip, Trial
+from doppelbench.corpora.corpus import normalize_text
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.features import MelSettings
 from doppelbench.corpora.level import normalize_level
@@ -147,9 +148,13 @@ class RandomTarget(ReferenceRow):
             self.clips.setdefault(clip.speaker, []).append(clip)
 
     def convert(self, trial: Trial) -> Output:
-        avoided = trial.source.text
+        avoided = normalize_text(trial.source.text or "")
         candidates = sorted(
-            (clip for clip in self.clips.get(trial.target, []) if clip.text is None or clip.text != avoided),
+            (
+                clip
+                for clip in self.clips.get(trial.target, [])
+                if not clip.text or normalize_text(clip.text) != avoided
+            ),
             key=lambda clip: clip.id,
         )
         if not candidates:

@@ -29,7 +29,10 @@ def register(system: "SystemClass") -> "SystemClass":
     """Class decorator that makes a system known by the name in its spec."""
     name = system.spec.name
     known = _registered.get(name)
-    if known is not None and known.__qualname__ != system.__qualname__:
+    if known is not None and (known.__module__, known.__qualname__) != (
+        system.__module__,
+        system.__qualname__,
+    ):
         raise DoppelbenchError(f"two systems are called {name!r}: {known.__module__} and {system.__module__}")
     _registered[name] = system
     return system

@@ -7,6 +7,7 @@ anything else.
 """
 
 import json
+import math
 import os
 import sys
 from enum import StrEnum
@@ -24,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+EXIT_INVALID_INPUT = 2
 EXIT_INTERRUPTED = 130
 EXIT_ITEMS_FAILED = 4
 
@@ -221,15 +223,18 @@ def score_verb(
     output: Format = OutputFormat.table,
 ) -> None:
     """Score a run again, two folders matched by file name, or a single file."""
+    from doppelbench.benchmark.config import check_metrics, split_metrics
     from doppelbench.benchmark.run import rescore_run
     from doppelbench.benchmark.single import score_files
     from doppelbench.benchmark.tables import figures_table, items_table
 
+    chosen = None if metrics is None else split_metrics(metrics)
+    check_metrics(chosen or ())
     if (out / "run.json").is_file():
-        figures = rescore_run(out, metrics=None if metrics is None else metrics.split(","), jobs=jobs)
+        figures = rescore_run(out, metrics=chosen, jobs=jobs)
         rows = figures_table(figures)
     else:
-        chosen = (metrics or ("pesq_wb,stoi,estoi,mcd" if ref else "wer")).split(",")
+        chosen = chosen or (["pesq_wb", "stoi", "estoi", "mcd"] if ref else ["wer"])
         items, figures = score_files(out, ref=ref, metrics=chosen, text=text, jobs=jobs or 2, save=save)
         rows = items_table(items) if per_item else figures_table(figures)
     _print(rows, output)
@@ -254,10 +259,11 @@ def describe_verb(
 ) -> None:
     """Say everything about one system, metric, corpus, track or recipe."""
     from doppelbench.benchmark.listing import describe
+    from doppelbench.benchmark.tables import to_json
 
     details = describe(name)
     if output is OutputFormat.json:
-        typer.echo(json.dumps(details, indent=2, default=str))
+        typer.echo(to_json(details))
     else:
         _print([{"field": key, "value": value} for key, value in details.items()], output)
 
@@ -304,7 +310,7 @@ def _check_coverage(figures: list[dict[str, Any]], least: float) -> None:
             f"doppelbench: {len(short)} of {len(figures)} figures rest on fewer items than expected, the "
             f"worst {worst['metric']} of {worst['system']} on {worst['n']} of {worst['expected']}; the "
             f"reasons are in the report and with score --items. Allow it with --min-coverage "
-            f"{worst['coverage']:.2f}.",
+            f"{math.floor(100 * worst['coverage']) / 100:.2f}.",
             err=True,
         )
         raise typer.Exit(EXIT_ITEMS_FAILED)
@@ -314,11 +320,19 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         code = app(standalone_mode=False)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
+        # The library of the command line makes an Abort of an interrupt.
         typer.echo("doppelbench: interrupted; what was done is kept, the same command goes on", err=True)
         sys.exit(EXIT_INTERRUPTED)
-    except typer.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output, such as head, has seen enough; nothing is left to be flushed to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"doppelbench: {error}", err=True)
+        sys.exit(EXIT_INVALID_INPUT)
     except Exception as error:
         exit_code = getattr(error, "exit_code", None)
         if "--debug" in sys.argv or exit_code is None:

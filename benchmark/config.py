@@ -146,6 +146,35 @@ class Recipe(Section):
         return value
 
 
+def split_metrics(text: str) -> list[str]:
+    """Split metrics at commas, except at those between the options of one: ``wer:a=1,b=2,stoi``."""
+    names: list[str] = []
+    for part in text.split(","):
+        belongs = names and ":" in names[-1] and "=" in part and ":" not in part.partition("=")[0]
+        names[-1:] = [f"{names[-1]},{part}"] if belongs else [*names[-1:], part]
+    return [name.strip() for name in names]
+
+
+def check_metrics(names: Iterable[str]) -> None:
+    """Refuse metrics that do not exist, before any time is spent.
+
+    Raises:
+        ConfigError: no such metric, with a suggestion, or one that is named twice.
+    """
+    from doppelbench.corpora.errors import InputError
+    from doppelbench.metrics.registry import metric_class
+
+    seen: set[str] = set()
+    for name in names:
+        try:
+            metric_class(name.partition(":")[0].strip())
+        except InputError as error:
+            raise ConfigError(str(error)) from None
+        if name in seen:
+            raise ConfigError(f"the metric {name} is named twice")
+        seen.add(name)
+
+
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
     files = resources.files(RECIPES).iterdir()
@@ -167,7 +196,10 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise ConfigError(f"{path}: there is no such recipe file")
-        text, where = path.read_text(), str(path)
+        try:
+            text, where = path.read_text(encoding="utf-8"), str(path)
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path}: not a UTF-8 text file, so no recipe") from None
     elif name in recipe_names():
         text, where = resources.files(RECIPES).joinpath(f"{name}.yaml").read_text(), f"recipe {name}"
     else:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doppelbench.benchmark.config import ConfigError, CorpusConfig, Recipe
+from doppelbench.benchmark.config import ConfigError, CorpusConfig, Recipe, check_metrics
 from doppelbench.benchmark.tracks.track import Track
 from doppelbench.benchmark.tracks.voice_conversion import TRACK, voice_conversion_trials
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.corpus import Corpus
 from doppelbench.corpora.errors import InputError
+
+# Folder of the speaker classifier beside those of the systems.
+CLASSIFIER = "classifier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Plan:
         pool = [clip for clip in (*self.clips, *self.source_clips) if clip.split == "train"]
         if self.recipe.classifier.speakers == "targets":
             pool = [clip for clip in pool if clip.speaker in self.targets]
-        return list({clip.id: clip for clip in pool}.values())
+        return list({(clip.speaker, clip.id, clip.audio): clip for clip in pool}.values())
 
     def held_out_clips(self) -> list[Clip]:
         """Clips of the targets that no system was trained on; their training clips where there are none."""
@@ -111,7 +114,7 @@ def choose_targets(recipe: Recipe, clips: Sequence[Clip]) -> tuple[str, ...]:
         raise ConfigError(
             f"trials.targets: no speaker {', '.join(unknown)} in the corpus; it has {', '.join(speakers)}"
         )
-    return tuple(recipe.trials.targets)
+    return tuple(dict.fromkeys(recipe.trials.targets))
 
 
 def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
@@ -124,6 +127,10 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
         spec = find_system(config.name).spec
         preset = (config.preset or recipe.preset) if spec.presets else None
         build_system(config.name, preset, config.settings, "check")
+        if config.label == CLASSIFIER or (
+            config.label in track.reference_rows and config.label != config.name
+        ):
+            raise ConfigError(f"a system cannot be labelled {config.label!r}; the name is taken in every run")
         entries.append(
             Entry(config.key, config.name, preset, config.settings, spec.needs, spec.reference_row)
         )
@@ -144,6 +151,7 @@ def make_plan(recipe: Recipe) -> Plan:
     """
     from doppelbench.engine.hashing import content_key
 
+    check_metrics(recipe.metrics or ())
     entries = list_entries(recipe, TRACK)
     clips, corpus_hash = read_clips(recipe.corpus, jobs=recipe.jobs)
     if recipe.sources is None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Audio, read_audio
+from doppelbench.engine.run import output_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -189,6 +190,8 @@ def training_plot(run: Path) -> str | None:
     logs = sorted((run / "systems").glob("**/log.csv"))
     figure, axes = _axes(6.4, 3.0)
     for log in logs:
+        if not log.stat().st_size:
+            continue
         table = pd.read_csv(log)
         losses = table[table["metric"] == "loss"]
         if not losses.empty:
@@ -239,7 +242,7 @@ def example_players(
     for system in systems:
         if system["key"] in {"source", "natural"}:
             continue
-        file = run / "outputs" / system["key"] / f"{trial['id']}.flac"
+        file = output_path(run, system["key"], trial["id"], ".flac")
         places.append((system["key"], system["key"], {"audio": str(file), "start": None, "end": None}))
     for key, title, place in places:
         end = place["end"] if place["end"] is not None else None

@@ -10,15 +10,15 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doppelbench.benchmark.config import ConfigError, Recipe
 from doppelbench.benchmark.figures import compute_figures
-from doppelbench.benchmark.plan import Entry, Plan, make_plan
+from doppelbench.benchmark.plan import CLASSIFIER, Entry, Plan, make_plan
 from doppelbench.benchmark.progress import TaskProgress, say
-from doppelbench.benchmark.work import trial_to_dict
+from doppelbench.benchmark.work import IDENTITY, trial_to_dict
 from doppelbench.corpora.clip import Trial
-from doppelbench.corpora.errors import DoppelbenchError
+from doppelbench.corpora.errors import DoppelbenchError, MediaError
 from doppelbench.corpora.media import sha256_of
 from doppelbench.engine.environment import environment_record
 from doppelbench.engine.hashing import content_key
@@ -26,10 +26,12 @@ from doppelbench.engine.pool import Result, Task, run_pool
 from doppelbench.engine.run import FigureRow, ItemRow, Run, signature_id
 from doppelbench.metrics.registry import metric
 
+if TYPE_CHECKING:
+    from doppelbench.metrics.sca import SpeakerClassifier
+
 # Options that change how fast a run is and not what it finds.
 NOT_RESULTS = {"jobs", "item_timeout"}
 STAGES = ("train", "synthesize", "score", "report")
-CLASSIFIER = "classifier"
 
 
 class StageError(DoppelbenchError):
@@ -70,6 +72,8 @@ def execute(
     say(f"reading corpus {recipe.corpus.label}")
     plan = make_plan(recipe)
     config = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in NOT_RESULTS}
+    # Outputs that are there are kept, so a run goes on only with the recordings that it began with.
+    config["corpus_hash"] = plan.corpus_hash
     last = STAGES.index(until)
     with Run.resume(
         folder, config, command=["doppelbench", *sys.argv[1:]], environment=environment_record(), force=force
@@ -125,12 +129,16 @@ def train_systems(run: Run, plan: Plan) -> None:
     """Train every system for every target in worker processes; a training that fails costs only its own
     trials."""
     recipe = plan.recipe
+    failed = dict(run.info.plan.get("failed_trainings", {}))
+    trainings = dict(run.info.plan.get("trainings", {}))
     tasks = []
     for entry in plan.entries:
         if "target" not in entry.needs:
             continue
         for target in plan.targets:
             directory = run.system_directory(entry.key, target)
+            if f"{entry.key}/{target}" in trainings and (directory / IDENTITY).is_file():
+                continue
             clips = [asdict(c) for c in plan.clips if c.speaker == target and c.split == "train"]
             trainer = {
                 **recipe.training.model_dump(),
@@ -150,8 +158,6 @@ def train_systems(run: Run, plan: Plan) -> None:
     if not tasks:
         return
     say(f"training {len(tasks)} model(s)")
-    failed = dict(run.info.plan.get("failed_trainings", {}))
-    trainings = dict(run.info.plan.get("trainings", {}))
     for result in run_pool(tasks, jobs=_training_jobs(recipe)):
         value = result.value or {}
         if result.status != "ok" or "failed" in value:
@@ -161,10 +167,12 @@ def train_systems(run: Run, plan: Plan) -> None:
         else:
             failed.pop(result.key, None)
             trainings[result.key] = value
+            for message in value["left_out"]:
+                say(message)
             say(f"trained {result.key}: {value['steps']} steps in {value['seconds']:.0f} s")
         run.info.plan |= {"failed_trainings": failed, "trainings": trainings}
         run.save()
-    if len(failed) == len(tasks):
+    if not trainings:
         raise StageError(f"no system could be trained: {next(iter(failed.values()))['reason']}")
 
 
@@ -179,8 +187,12 @@ def _training_jobs(recipe: Recipe) -> int:
 
 def synthesize_outputs(run: Run, plan: Plan) -> None:
     """Answer every trial with every system; outputs that are there already are kept."""
-    held_out = json.dumps([asdict(clip) for clip in plan.held_out_clips()])
+    held_out: dict[str, list[dict[str, Any]]] = {}
+    for clip in plan.held_out_clips():
+        held_out.setdefault(clip.speaker, []).append(asdict(clip))
+    natural = {speaker: json.dumps(clips) for speaker, clips in held_out.items()}
     failed = run.info.plan.get("failed_trainings", {})
+    run.info.plan["failed_outputs"] = failed_outputs = {}
     tasks = []
     for entry in plan.entries:
         for trial in plan.trials_of(entry):
@@ -194,14 +206,20 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
             arguments = {
                 "name": entry.name,
                 "directory": directory,
-                "clips": held_out if "target-clips" in entry.needs else "[]",
+                "clips": natural[trial.target] if "target-clips" in entry.needs else "[]",
                 "trial": trial_to_dict(trial),
                 "output": str(output),
             }
             tasks.append(
                 Task(f"{entry.key}/{trial.id}", "doppelbench.benchmark.work:synthesize_trial", arguments)
             )
-    _work(tasks, plan.recipe.jobs, plan.recipe.item_timeout, "synthesising", lambda result: None)
+
+    def record(result: Result) -> None:
+        if result.status != "ok":
+            status = "timeout" if result.status == "timeout" else "crashed"
+            failed_outputs[result.key] = {"status": status, "reason": result.reason}
+
+    _work(tasks, plan.recipe.jobs, plan.recipe.item_timeout, "synthesising", record)
 
 
 def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
@@ -231,13 +249,13 @@ def _metric_entry(name: str, options: Mapping[str, Any]) -> MetricEntry:
 
 
 def _classifier(run: Run, plan: Plan) -> Path:
-    from doppelbench.metrics.sca import SpeakerClassifier, train_classifier
+    from doppelbench.metrics.sca import SpeakerClassifier
 
     directory = run.directory / "systems" / CLASSIFIER
-    if not (directory / "config.json").is_file():
-        clips = plan.classifier_clips()
-        say(f"training the speaker classifier on {len(clips)} natural clips")
-        train_classifier(clips, seed=plan.recipe.seed).save(directory)
+    if not directory.is_dir():
+        partial = directory.with_name(f".{CLASSIFIER}.partial")
+        _train_classifier(plan).save(partial)
+        partial.rename(directory)
     classifier = SpeakerClassifier.load(directory)
     record = dict(classifier.training)
     run.info.plan[CLASSIFIER] = {
@@ -252,6 +270,28 @@ def _classifier(run: Run, plan: Plan) -> Path:
         ),
     }
     return directory
+
+
+def _train_classifier(plan: Plan) -> "SpeakerClassifier":
+    """Train on the natural clips that can be read; the others are named and left out."""
+    import numpy as np
+
+    from doppelbench.corpora.media import read_audio
+    from doppelbench.metrics.sca import RATE, features, train_on_features
+
+    clips = plan.classifier_clips()
+    say(f"training the speaker classifier on {len(clips)} natural clips")
+    rows, speakers = [], []
+    for clip in clips:
+        try:
+            if clip.audio is None:
+                raise MediaError("missing", f"clip {clip.id} has no audio")
+            rows.append(features(read_audio(clip.audio, rate=RATE, start=clip.start, end=clip.end)))
+        except MediaError as error:
+            say(f"clip {clip.id} is left out of the training of the speaker classifier: {error.reason}")
+        else:
+            speakers.append(clip.speaker)
+    return train_on_features(np.array(rows), speakers, seed=plan.recipe.seed)
 
 
 def score_outputs(
@@ -320,15 +360,19 @@ def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes
     if output.is_file():
         out_hash = hashes.setdefault(str(output), sha256_of(output))
     else:
-        out_hash = "none"
+        crash = run.info.plan.get("failed_outputs", {}).get(f"{entry.key}/{trial.id}")
         training = run.info.plan.get("failed_trainings", {}).get(f"{entry.key}/{trial.target}")
         if failure.is_file():
             said = json.loads(failure.read_text())
             status, reason = said["status"], said["reason"]
         elif training is not None and "target" in entry.needs:
             status, reason = "missing", f"the training failed: {training['reason']}"
+        elif crash is not None:
+            status, reason = crash["status"], f"the synthesis failed: {crash['reason']}"
         else:
-            status, reason = "missing", f"{output} is not there"
+            # Relative, because the items of a run do not depend on where its folder lies.
+            status, reason = "missing", f"{output.relative_to(run.directory)} is not there"
+        out_hash = content_key(status, reason)
     reference = trial.reference if "ref" in scorer.needs else None
     key = content_key(
         out_hash,
@@ -502,6 +546,9 @@ def rescore_run(folder: Path, *, metrics: Sequence[str] | None, jobs: int | None
         if "metrics" not in plan:
             raise ConfigError(f"{folder} was never scored; finish it with the command that began it")
         stored = {entry["name"]: entry["options"] for entry in plan["metrics"]}
+        if "sca" in stored:
+            # The folder may have been moved, or named from elsewhere, since it was scored.
+            stored["sca"] = {"classifier": str(folder / "systems" / CLASSIFIER)}
         wanted = list(metrics or stored)
         for name in wanted:
             stored.setdefault(name, {})

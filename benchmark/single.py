@@ -12,8 +12,8 @@ import yaml
 
 from doppelbench.benchmark.config import ConfigError
 from doppelbench.benchmark.figures import compute_figures
-from doppelbench.benchmark.progress import TaskProgress
-from doppelbench.benchmark.work import synthesize_trial, train_system, trial_to_dict
+from doppelbench.benchmark.progress import TaskProgress, say
+from doppelbench.benchmark.work import IDENTITY, synthesize_trial, train_system, trial_to_dict
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import InputError
 from doppelbench.engine.files import write_json
@@ -21,7 +21,6 @@ from doppelbench.engine.hashing import canonical_json
 from doppelbench.engine.pool import Task, run_pool
 
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".mp3", ".m4a")
-IDENTITY = "system.json"
 
 
 def train_single(
@@ -72,7 +71,8 @@ def train_single(
     )
     if "failed" in record:
         raise InputError(record["reason"])
-    write_json(out / IDENTITY, {"system": system, "target": person})
+    for message in record["left_out"]:
+        say(message)
     return record
 
 
@@ -131,7 +131,7 @@ def score_files(
         metrics: ``name`` or ``name:option=value,...``.
         text: transcripts by file name, for metrics that need the words.
         jobs: worker processes.
-        save: folder for ``items.jsonl`` and ``figures.json``.
+        save: folder for ``items.json`` and ``figures.json``.
 
     Returns:
         Items and figures.
@@ -153,12 +153,13 @@ def score_files(
             raise InputError(
                 f"{name} needs the intended speaker; add a column speaker to the table of --text"
             )
+    system = out.resolve().name
     tasks, rows = [], {}
     for identifier, (path, reference) in pairs.items():
         words, speaker = known.get(identifier, (None, None))
         for name, options, scorer in scorers:
             key = f"{identifier}/{name}"
-            rows[key] = {"system": out.name, "trial": identifier, "metric": name}
+            rows[key] = {"system": system, "trial": identifier, "metric": name}
             clip = {
                 "id": identifier,
                 "speaker": speaker or "",
@@ -193,7 +194,7 @@ def score_files(
                 }
             progress.advance()
     items = [rows[key] for key in sorted(rows)]
-    figures = _figures(items, [(name, options) for name, options, _ in scorers], out.name)
+    figures = _figures(items, [(name, options) for name, options, _ in scorers], system)
     if save is not None:
         write_json(save / "items.json", items)
         write_json(save / "figures.json", figures)

@@ -47,21 +47,30 @@ def render(rows: Sequence[Mapping[str, Any]], kind: str) -> str:
         kind: ``table``, ``md``, ``json`` or ``csv``.
     """
     if kind == "json":
-        return json.dumps(list(rows), indent=2, ensure_ascii=False, default=str)
+        return to_json(list(rows))
     columns = list(rows[0]) if rows else []
     if kind == "csv":
         buffer = io.StringIO()
         writer = csv.DictWriter(buffer, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: _joined(value) for key, value in row.items()} for row in rows)
         return buffer.getvalue().rstrip("\n")
     shown = [c for c in columns if c != "signature" or kind == "md"]
     cells = [[_cell(row, column) for column in shown] for row in rows]
     if kind == "md":
         lines = ["| " + " | ".join(shown) + " |", "|" + "---|" * len(shown)]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+        lines += ["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in cells]
         return "\n".join(lines)
     return _plain(shown, cells)
+
+
+def to_json(value: Any) -> str:
+    """Return indented JSON; a set becomes a sorted list, what JSON does not know its text."""
+
+    def plain(other: Any) -> Any:
+        return sorted(other) if isinstance(other, set | frozenset) else str(other)
+
+    return json.dumps(value, indent=2, ensure_ascii=False, default=plain)
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:
@@ -70,21 +79,31 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
         return format_value(value, str(row.get("unit", "")))
     if column == "coverage" and isinstance(value, float):
         return f"{value:.0%}"
-    if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(str(part) for part in value)
-    return "" if value is None else str(value)
+    return "" if value is None else str(_joined(value))
+
+
+def _joined(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        value = sorted(value)
+    return ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else value
+
+
+def _markdown(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", "<br>")
 
 
 def _plain(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numeric = column in {"value", "low", "high", "n", "expected", "coverage"}
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
-        table.add_row(*row)
+        # Plain text, because a reason may hold what rich takes for markup.
+        table.add_row(*(Text(cell) for cell in row))
     buffer = io.StringIO()
     console = Console(file=buffer, width=None if _is_terminal() else 160, highlight=False)
     console.print(table)

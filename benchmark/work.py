@@ -3,15 +3,20 @@
 Arguments and results are JSON-able, so that nothing but paths and numbers crosses the process boundary.
 """
 
+import difflib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import MediaError
+
+# Says in the folder of a trained system which one it is.
+IDENTITY = "system.json"
 
 
 def trial_to_dict(trial: Trial) -> dict[str, Any]:
@@ -41,16 +46,43 @@ def build_system(name: str, preset: str | None, settings: Mapping[str, Any], tar
 
     kind: Any = find_system(name)
     if not kind.spec.presets:
+        if settings:
+            raise DoppelbenchError(f"system {name} has no hyperparameters, so no {', '.join(settings)}")
         return kind()
     if preset not in kind.spec.presets:
         raise DoppelbenchError(
             f"system {name} has no preset {preset!r}; known: {', '.join(kind.spec.presets)}"
         )
-    try:
-        chosen = replace(kind.spec.presets[preset], **settings)
-    except TypeError as error:
-        raise DoppelbenchError(f"system {name}: {error}") from None
-    return kind(chosen, target)
+    return kind(replace_settings(kind.spec.presets[preset], settings, f"system {name}"), target)
+
+
+def replace_settings(preset: Any, values: Mapping[str, Any], where: str) -> Any:
+    """Replace single hyperparameters of a (nested) settings dataclass.
+
+    Raises:
+        DoppelbenchError: an unknown name, with a suggestion, or a value of another type.
+    """
+    from doppelbench.corpora.errors import DoppelbenchError
+
+    known = {field.name: getattr(preset, field.name) for field in fields(preset)}
+    replaced = {}
+    for name, value in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise DoppelbenchError(f"{where}: there is no setting {name!r}; {hint}")
+        old = known[name]
+        if is_dataclass(old) and isinstance(value, Mapping):
+            replaced[name] = replace_settings(old, value, f"{where}: {name}")
+        elif type(value) is type(old):
+            replaced[name] = value
+        elif type(old) is float and type(value) is int:
+            replaced[name] = float(value)
+        else:
+            raise DoppelbenchError(
+                f"{where}: {name} is of type {type(old).__name__}, such as {old!r}, not {value!r}"
+            )
+    return replace(preset, **replaced)
 
 
 def train_system(
@@ -74,21 +106,30 @@ def train_system(
             ``max_steps`` is None.
 
     Returns:
-        The training record, or ``failed`` with a status and a reason when the clips cannot be used.
+        The training record with the clips ``left_out`` and why, or ``failed`` with a status and a reason when
+        the clips cannot be used.
     """
-    from doppelbench.corpora.errors import InputError
+    from doppelbench.baselines.common import LeftOutWarning
+    from doppelbench.corpora.errors import DoppelbenchError, InputError
+    from doppelbench.engine.files import write_json
     from doppelbench.engine.trainer import TrainerSettings
 
     directory = Path(trainer["directory"])
     system = build_system(name, preset, settings, target)
+    if system.spec.reference_row:
+        raise DoppelbenchError(f"{name} is a reference row; it needs no training")
     steps = trainer["max_steps"] or system.settings.max_steps
     chosen = TrainerSettings(**{**trainer, "directory": directory, "max_steps": steps})
-    try:
-        record = system.fit([Clip(**clip) for clip in clips], chosen)
-    except InputError as error:
-        return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LeftOutWarning)
+        try:
+            record = system.fit([Clip(**clip) for clip in clips], chosen)
+        except InputError as error:
+            return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
     system.save(directory)
-    return {} if record is None else asdict(record)
+    write_json(directory / IDENTITY, {"system": name, "target": target})
+    left_out = [str(entry.message) for entry in caught if issubclass(entry.category, LeftOutWarning)]
+    return {**({} if record is None else asdict(record)), "left_out": left_out}
 
 
 @lru_cache(maxsize=4)
@@ -132,6 +173,7 @@ def synthesize_trial(
         write_audio(sound, produced.audio)
     except MediaError as error:
         result = {"status": error.status, "reason": error.reason}
+        sound.unlink(missing_ok=True)
         write_json(failure, result)
         return result
     failure.unlink(missing_ok=True)

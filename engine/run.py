@@ -292,7 +292,7 @@ class Run:
 
     def output_path(self, system: str, trial: str, suffix: str) -> Path:
         """Return where the output for a trial is kept; ``suffix`` such as ``.flac``."""
-        return self.directory / "outputs" / safe_name(system) / (safe_name(trial) + suffix)
+        return output_path(self.directory, system, trial, suffix)
 
     def add_signature(self, signature: str) -> str:
         """Note a metric's signature and return its id; :meth:`save` writes it."""
@@ -410,6 +410,11 @@ class Run:
 def signature_id(signature: str) -> str:
     """Return the short name of a signature: the first 12 hex digits of its SHA-256."""
     return hashlib.sha256(signature.encode()).hexdigest()[:12]
+
+
+def output_path(directory: Path, system: str, trial: str, suffix: str) -> Path:
+    """Return where a run's folder keeps the output of a system for a trial."""
+    return directory / "outputs" / safe_name(system) / (safe_name(trial) + suffix)
 
 
 def safe_name(text: str) -> str:
