@@ -321,13 +321,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        # The library of the command line makes an Abort of an interrupt.
-        typer.echo("doppelbench: interrupted; what was done is kept, the same command goes on", err=True)
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output, such as head, has seen enough; nothing is left to be flushed to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = EXIT_INTERRUPTED
     except OSError as error:
         if "--debug" in sys.argv:
             raise
@@ -341,6 +335,9 @@ def main() -> None:
         usage = getattr(error, "format_message", None)
         typer.echo(f"doppelbench: {usage() if usage else error}", err=True)
         sys.exit(1 if usage else exit_code)
+    if code == EXIT_INTERRUPTED:
+        # Depending on its version, the library of the command line has turned the interrupt into this code.
+        typer.echo("doppelbench: interrupted; what was done is kept, the same command goes on", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # Options that change how fast a run is and not what it finds.
 NOT_RESULTS = {"jobs", "item_timeout"}
+CRASHED = "crashed"
 STAGES = ("train", "synthesize", "score", "report")
 
 
@@ -137,7 +138,11 @@ def train_systems(run: Run, plan: Plan) -> None:
             continue
         for target in plan.targets:
             directory = run.system_directory(entry.key, target)
-            if f"{entry.key}/{target}" in trainings and (directory / IDENTITY).is_file():
+            key = f"{entry.key}/{target}"
+            if key in trainings and (directory / IDENTITY).is_file():
+                continue
+            # The same clips are refused again; what crashed may have been the machine.
+            if failed.get(key, {}).get("status", CRASHED) != CRASHED:
                 continue
             clips = [asdict(c) for c in plan.clips if c.speaker == target and c.split == "train"]
             trainer = {
@@ -154,15 +159,14 @@ def train_systems(run: Run, plan: Plan) -> None:
                 "clips": clips,
                 "trainer": trainer,
             }
-            tasks.append(Task(f"{entry.key}/{target}", "doppelbench.benchmark.work:train_system", arguments))
-    if not tasks:
-        return
-    say(f"training {len(tasks)} model(s)")
+            tasks.append(Task(key, "doppelbench.benchmark.work:train_system", arguments))
+    if tasks:
+        say(f"training {len(tasks)} model(s)")
     for result in run_pool(tasks, jobs=_training_jobs(recipe)):
         value = result.value or {}
         if result.status != "ok" or "failed" in value:
             reason = value.get("reason", result.reason)
-            failed[result.key] = {"status": value.get("failed", "crashed"), "reason": reason}
+            failed[result.key] = {"status": value.get("failed", CRASHED), "reason": reason}
             say(f"training of {result.key} failed: {reason}")
         else:
             failed.pop(result.key, None)
@@ -172,7 +176,7 @@ def train_systems(run: Run, plan: Plan) -> None:
             say(f"trained {result.key}: {value['steps']} steps in {value['seconds']:.0f} s")
         run.info.plan |= {"failed_trainings": failed, "trainings": trainings}
         run.save()
-    if not trainings:
+    if failed and not trainings:
         raise StageError(f"no system could be trained: {next(iter(failed.values()))['reason']}")
 
 
@@ -216,7 +220,7 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
 
     def record(result: Result) -> None:
         if result.status != "ok":
-            status = "timeout" if result.status == "timeout" else "crashed"
+            status = "timeout" if result.status == "timeout" else CRASHED
             failed_outputs[result.key] = {"status": status, "reason": result.reason}
 
     _work(tasks, plan.recipe.jobs, plan.recipe.item_timeout, "synthesising", record)
@@ -305,7 +309,7 @@ def score_outputs(
 ) -> None:
     """Score every output with every metric that applies; scores with the same inputs and signature are
     kept."""
-    known = run.scored_keys(retry=("timeout", "crashed"))
+    known = run.scored_keys(retry=("timeout", CRASHED))
     hashes: dict[str, str] = {}
     expected, tasks, planned = set(), [], {}
     for entry in entries:
@@ -430,7 +434,7 @@ def _scored_row(row: ItemRow, result: Result) -> ItemRow:
     }
     if result.status == "ok":
         return ItemRow(**fields, **result.value)
-    status = "timeout" if result.status == "timeout" else "crashed"
+    status = "timeout" if result.status == "timeout" else CRASHED
     return ItemRow(**fields, value=None, status=status, reason=result.reason)
 
 
