@@ -3,6 +3,11 @@
 The default eight were searched for, not taken as they came: a closed-set speaker classifier must tell them
 apart, also after a vocoder and after the blur that a small autoencoder leaves, and a speech recogniser must
 understand each of them. With voices taken at random one class swallows nearly all vocoded speech.
+
+What a small exemplar autoencoder does to unseen people's speech was measured on ten targets: deviations over
+time shrink, those of cepstra to 0.9 of the natural ones, of their deltas to 0.78, of the deltas' deltas to
+0.73. A voice of little movement therefore attracts, one of much movement is lost; the four targets keep
+their distance when all of them are shifted so.
 """
 
 from dataclasses import dataclass
@@ -66,7 +71,18 @@ VOICES: tuple[Voice, ...] = (
             other="breath 0 1 2 2 1 1 1 0; voicing 106; consonants 71 102; flutter 3",
         ),
     ),
-    Voice("carla", "female", "target", variant="f4"),
+    Voice(
+        "alma",
+        "female",
+        "target",
+        rate=138,
+        timbre=_timbre(
+            pitch="194 290",
+            formants="109/87/149 105/103/98 108/80/104 112/95/128 110/111/140 107/112/142",
+            tone="500 163 1000 140 1800 118 2800 104 4200 88",
+            other="breath 0 5 7 7 5 5 4 2; voicing 114; consonants 122 80; flutter 5",
+        ),
+    ),
     Voice(
         "dimitri",
         "male",
@@ -201,18 +217,6 @@ VOICES: tuple[Voice, ...] = (
         ),
     ),
     Voice(
-        "alma",
-        "female",
-        "extra",
-        rate=138,
-        timbre=_timbre(
-            pitch="194 290",
-            formants="109/87/149 105/103/98 108/80/104 112/95/128 110/111/140 107/112/142",
-            tone="500 163 1000 140 1800 118 2800 104 4200 88",
-            other="breath 0 5 7 7 5 5 4 2; voicing 114; consonants 122 80; flutter 5",
-        ),
-    ),
-    Voice(
         "boris",
         "male",
         "extra",
@@ -297,6 +301,7 @@ VOICES: tuple[Voice, ...] = (
             other="voicing 97; consonants 102 86; roughness 5; flutter 2",
         ),
     ),
+    Voice("carla", "female", "extra", variant="f4"),
     Voice("jakob", "male", "extra", variant="klatt6"),
 )
 
