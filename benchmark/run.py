@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from doppelbench.benchmark.config import ConfigError, Recipe
 from doppelbench.benchmark.figures import compute_figures
 from doppelbench.benchmark.plan import CLASSIFIER, Entry, Plan, make_plan
-from doppelbench.benchmark.progress import TaskProgress, say
-from doppelbench.benchmark.work import IDENTITY, trial_to_dict
+from doppelbench.benchmark.progress import TaskProgress, TrainingWatch, say
+from doppelbench.benchmark.work import IDENTITY, build_system, trial_to_dict
 from doppelbench.corpora.clip import Trial
 from doppelbench.corpora.errors import DoppelbenchError, MediaError
 from doppelbench.corpora.media import sha256_of
@@ -133,6 +133,8 @@ def train_systems(run: Run, plan: Plan) -> None:
     failed = dict(run.info.plan.get("failed_trainings", {}))
     trainings = dict(run.info.plan.get("trainings", {}))
     tasks = []
+    logs: dict[str, Path] = {}
+    steps: dict[str, int] = {}
     for entry in plan.entries:
         if "target" not in entry.needs:
             continue
@@ -149,7 +151,7 @@ def train_systems(run: Run, plan: Plan) -> None:
                 **recipe.training.model_dump(),
                 "directory": str(directory),
                 "seed": recipe.seed,
-                "progress": True,
+                "progress": False,
             }
             arguments = {
                 "name": entry.name,
@@ -160,24 +162,31 @@ def train_systems(run: Run, plan: Plan) -> None:
                 "trainer": trainer,
             }
             tasks.append(Task(key, "doppelbench.benchmark.work:train_system", arguments))
+            logs[key] = directory / "log.csv"
+            steps[key] = recipe.training.max_steps or _preset_steps(entry, target)
     if tasks:
         say(f"training {len(tasks)} model(s)")
-    for result in run_pool(tasks, jobs=_training_jobs(recipe)):
-        value = result.value or {}
-        if result.status != "ok" or "failed" in value:
-            reason = value.get("reason", result.reason)
-            failed[result.key] = {"status": value.get("failed", CRASHED), "reason": reason}
-            say(f"training of {result.key} failed: {reason}")
-        else:
-            failed.pop(result.key, None)
-            trainings[result.key] = value
-            for message in value["left_out"]:
-                say(message)
-            say(f"trained {result.key}: {value['steps']} steps in {value['seconds']:.0f} s")
-        run.info.plan |= {"failed_trainings": failed, "trainings": trainings}
-        run.save()
+    with TrainingWatch(logs, steps):
+        for result in run_pool(tasks, jobs=_training_jobs(recipe)):
+            value = result.value or {}
+            if result.status != "ok" or "failed" in value:
+                reason = value.get("reason", result.reason)
+                failed[result.key] = {"status": value.get("failed", CRASHED), "reason": reason}
+                say(f"training of {result.key} failed: {reason}")
+            else:
+                failed.pop(result.key, None)
+                trainings[result.key] = value
+                for message in value["left_out"]:
+                    say(message)
+                say(f"trained {result.key}: {value['steps']} steps in {value['seconds']:.0f} s")
+            run.info.plan |= {"failed_trainings": failed, "trainings": trainings}
+            run.save()
     if failed and not trainings:
         raise StageError(f"no system could be trained: {next(iter(failed.values()))['reason']}")
+
+
+def _preset_steps(entry: Entry, target: str) -> int:
+    return int(build_system(entry.name, entry.preset, entry.settings, target).settings.max_steps)
 
 
 def _training_jobs(recipe: Recipe) -> int:
