@@ -220,6 +220,19 @@ def score_item(
     return {
         "value": score.value,
         "status": score.status,
-        "reason": score.reason,
+        "reason": score.reason and _naming_the_file(score.reason, out, ref),
         "statistics": dict(score.stats),
     }
+
+
+def _naming_the_file(reason: str, out: str, ref: Mapping[str, Any] | None) -> str:
+    """Name the file in a reason that a metric, which sees signals alone, could not name.
+
+    The output goes by its name without its folder, because items do not depend on where a run lies.
+    """
+    name = Path(out).name
+    reason = reason.replace(out, name)
+    if name in reason or (ref is not None and ref["path"] in reason):
+        return reason
+    blamed = ref["path"] if ref is not None and reason.startswith("the reference") else name
+    return f"{blamed}: {reason}"

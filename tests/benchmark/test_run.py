@@ -372,3 +372,13 @@ def test_two_processes_cannot_write_one_run(finished):
         result = cli("score", finished.folder)
     assert result.returncode == 2
     assert f"process {os.getpid()}" in complaint(result)
+
+
+def test_a_damaged_output_has_the_same_reason_wherever_the_run_lies(copied, tmp_path):
+    damaged = sorted((copied.folder / "outputs" / "source").iterdir())[0]
+    damaged.write_bytes(b"")
+    rescore_run(copied.folder, metrics=["mcd"], jobs=1)
+    items = pd.read_parquet(copied.folder / "items.parquet")
+    reasons = set(items[items["status"] == "unreadable"]["reason"])
+    assert reasons == {f"{damaged.name}: the file is empty (0 bytes)"}
+    assert (items["status"] == "unreadable").sum() == 3
