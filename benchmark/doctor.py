@@ -26,6 +26,8 @@ PACKAGES = {
     "ray": ("clusters", "pip install 'doppelbench[cluster]'"),
 }
 OPTIONAL = {"whisper", "ray"}
+# The synthesiser is under the GPL and is loaded in processes of its own only.
+NOT_LOADED_HERE = {"espeakng_loader"}
 DISTRIBUTIONS = {"whisper": "openai-whisper", "espeakng_loader": "espeakng-loader"}
 
 
@@ -45,7 +47,8 @@ def _package(name: str) -> dict[str, Any]:
         state = "absent" if name in OPTIONAL else "broken"
         return _row(f"{name} ({used_for})", state, "not installed", cure)
     try:
-        __import__(name)
+        if name not in NOT_LOADED_HERE:
+            __import__(name)
     except Exception as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return _row(f"{name} ({used_for})", "broken", f"{version} does not import: {first_line}", cure)
