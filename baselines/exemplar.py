@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import lightning as L
 import numpy as np
@@ -105,7 +105,10 @@ TINY = replace(
 )
 
 
-def convolution(inputs: int, outputs: int, activation: str = "relu") -> nn.Sequential:
+Activation = Literal["relu", "tanh", "linear"]
+
+
+def convolution(inputs: int, outputs: int, activation: Activation = "relu") -> nn.Sequential:
     """Conv1d of kernel 5 with batch norm, initialised (Xavier) for the activation that follows it."""
     layer = nn.Conv1d(inputs, outputs, kernel_size=5, padding=2)
     nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain(activation))

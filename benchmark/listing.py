@@ -84,7 +84,7 @@ def corpus_summary(
         corpus.with_hashes(jobs=jobs).save(save)
     table = corpus.summary().reset_index(names="split")
     return [
-        {"corpus": corpus.name, **{name: _plain(value) for name, value in row.items()}}
+        {"corpus": corpus.name, **{str(name): _plain(value) for name, value in row.items()}}
         for row in table.to_dict("records")
     ]
 

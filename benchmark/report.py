@@ -83,12 +83,13 @@ def table_rows(
             best[name] = max(values) if direction == "higher" else min(values)
     rows = []
     for system in systems:
-        cells = []
+        marks: list[dict[str, Any]] = []
         for name in metrics:
             figure = by_place.get((system["key"], name))
-            is_best = figure is not None and system["key"] in competing and figure["value"] == best.get(name)
-            cells.append({"figure": figure, "best": is_best and figure["value"] is not None})
-        rows.append({"system": system, "cells": cells})
+            value = None if figure is None else figure["value"]
+            is_best = value is not None and system["key"] in competing and value == best.get(name)
+            marks.append({"figure": figure, "best": is_best})
+        rows.append({"system": system, "cells": marks})
     return rows
 
 
@@ -295,12 +296,8 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
     metrics = [entry["name"] for entry in record["metrics"]]
     failed = items[items["status"] != "ok"]
     scores: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in items.itertuples():
-        if row.metric == "wer" and row.status == "ok":
-            statistics = json.loads(row.statistics)
-            scores[(row.system, row.trial)] = {
-                "heard": statistics.get("hypothesis", statistics.get("hyp", ""))
-            }
+    for row in items[(items["metric"] == "wer") & (items["status"] == "ok")].to_dict("records"):
+        scores[row["system"], row["trial"]] = {"heard": json.loads(row["statistics"])["hypothesis"]}
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = template.from_string(
         resources.files("doppelbench.benchmark").joinpath("report.html.j2").read_text()

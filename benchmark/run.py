@@ -433,7 +433,7 @@ def _score_task(run: Run, key: str, entry: Entry, trial: Trial, scorer: MetricEn
 
 
 def _scored_row(row: ItemRow, result: Result) -> ItemRow:
-    fields = {
+    fields: dict[str, Any] = {
         "system": row.system,
         "trial": row.trial,
         "metric": row.metric,

@@ -154,7 +154,8 @@ def score_files(
                 f"{name} needs the intended speaker; add a column speaker to the table of --text"
             )
     system = out.resolve().name
-    tasks, rows = [], {}
+    tasks: list[Task] = []
+    rows: dict[str, dict[str, Any]] = {}
     for identifier, (path, reference) in pairs.items():
         words, speaker = known.get(identifier, (None, None))
         for name, options, scorer in scorers:
