@@ -276,7 +276,7 @@ def test_an_interrupt_keeps_what_was_done_and_says_so(finished, copied):
     assert Run.open(copied.folder).info.sessions[-1].status == "interrupted"
 
 
-def test_a_dry_run_says_what_would_be_done_and_leaves_no_folder(finished, tmp_path):
+def test_a_plan_says_what_would_be_trained_and_made(finished):
     rows = {row["system"]: row for row in describe_plan(finished.recipe)}
     assert rows["exemplar"] == {
         "system": "exemplar",
