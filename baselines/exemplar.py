@@ -105,10 +105,9 @@ TINY = replace(
 )
 
 
-Activation = Literal["relu", "tanh", "linear"]
-
-
-def convolution(inputs: int, outputs: int, activation: Activation = "relu") -> nn.Sequential:
+def convolution(
+    inputs: int, outputs: int, activation: Literal["relu", "tanh", "linear"] = "relu"
+) -> nn.Sequential:
     """Conv1d of kernel 5 with batch norm, initialised (Xavier) for the activation that follows it."""
     layer = nn.Conv1d(inputs, outputs, kernel_size=5, padding=2)
     nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain(activation))

@@ -237,6 +237,24 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         node[last] = value
 
 
+def parse_options(options: Iterable[str]) -> dict[str, Any]:
+    """Read ``key=value`` words, the values as YAML.
+
+    Raises:
+        ConfigError: a word is not of this form.
+    """
+    values: dict[str, Any] = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{option!r}: expected key=value, such as batch_size=4")
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{option!r}: the value is not valid YAML") from None
+    return values
+
+
 def _child(node: Any, part: str, key: str) -> Any:
     if isinstance(node, list):
         index = _index(node, part, key)

@@ -5,9 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from doppelbench.benchmark.config import ConfigError, load_recipe, recipe_names
+from doppelbench.benchmark.config import ConfigError, load_recipe, parse_options, recipe_names
 
 TRACK_MODULES = {"voice-conversion": "doppelbench.benchmark.tracks.voice_conversion"}
 TALKERS = {
@@ -73,13 +71,7 @@ def corpus_summary(
     """Read a corpus and count its clips, seconds and speakers by split; ``save`` writes its manifest."""
     from doppelbench.benchmark.plan import open_corpus
 
-    values: dict[str, Any] = {}
-    for option in options:
-        key, equals, text = option.partition("=")
-        if not equals:
-            raise ConfigError(f"option {option!r}: expected key=value")
-        values[key] = yaml.safe_load(text)
-    corpus = open_corpus(reader, root, values, jobs=jobs)
+    corpus = open_corpus(reader, root, parse_options(options), jobs=jobs)
     if save is not None:
         corpus.with_hashes(jobs=jobs).save(save)
     table = corpus.summary().reset_index(names="split")

@@ -83,13 +83,17 @@ def table_rows(
             best[name] = max(values) if direction == "higher" else min(values)
     rows = []
     for system in systems:
-        marks: list[dict[str, Any]] = []
+        row_cells = []
         for name in metrics:
             figure = by_place.get((system["key"], name))
-            value = None if figure is None else figure["value"]
-            is_best = value is not None and system["key"] in competing and value == best.get(name)
-            marks.append({"figure": figure, "best": is_best})
-        rows.append({"system": system, "cells": marks})
+            is_best = (
+                figure is not None
+                and system["key"] in competing
+                and name in best
+                and figure["value"] == best[name]
+            )
+            row_cells.append({"figure": figure, "best": is_best})
+        rows.append({"system": system, "cells": row_cells})
     return rows
 
 
@@ -296,8 +300,10 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
     metrics = [entry["name"] for entry in record["metrics"]]
     failed = items[items["status"] != "ok"]
     scores: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in items[(items["metric"] == "wer") & (items["status"] == "ok")].to_dict("records"):
-        scores[row["system"], row["trial"]] = {"heard": json.loads(row["statistics"])["hypothesis"]}
+    heard = items[(items["metric"] == "wer") & (items["status"] == "ok")]
+    for row in heard.to_dict("records"):
+        statistics = json.loads(row["statistics"])
+        scores[(row["system"], row["trial"])] = {"heard": statistics["hypothesis"]}
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = template.from_string(
         resources.files("doppelbench.benchmark").joinpath("report.html.j2").read_text()

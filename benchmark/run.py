@@ -8,7 +8,7 @@ process plans and records.
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -433,18 +433,11 @@ def _score_task(run: Run, key: str, entry: Entry, trial: Trial, scorer: MetricEn
 
 
 def _scored_row(row: ItemRow, result: Result) -> ItemRow:
-    fields: dict[str, Any] = {
-        "system": row.system,
-        "trial": row.trial,
-        "metric": row.metric,
-        "key": row.key,
-        "signature_id": row.signature_id,
-        "milliseconds": round(1000 * result.seconds, 3),
-    }
+    milliseconds = round(1000 * result.seconds, 3)
     if result.status == "ok":
-        return ItemRow(**fields, **result.value)
+        return replace(row, **result.value, milliseconds=milliseconds)
     status = "timeout" if result.status == "timeout" else CRASHED
-    return ItemRow(**fields, value=None, status=status, reason=result.reason)
+    return replace(row, value=None, status=status, reason=result.reason, milliseconds=milliseconds)
 
 
 def _work(

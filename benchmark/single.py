@@ -8,9 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from doppelbench.benchmark.config import ConfigError
+from doppelbench.benchmark.config import parse_options
 from doppelbench.benchmark.figures import compute_figures
 from doppelbench.benchmark.progress import TaskProgress, say
 from doppelbench.benchmark.work import IDENTITY, synthesize_trial, train_system, trial_to_dict
@@ -47,12 +45,7 @@ def train_single(
     """
     from doppelbench.corpora.readers.folder import read_folder
 
-    chosen: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"setting {setting!r}: expected key=value, such as batch_size=4")
-        chosen[key] = yaml.safe_load(value)
+    chosen = parse_options(settings)
     person = target or audio.stem
     corpus = read_folder(audio, speaker=person).with_hashes()
     record = train_system(
