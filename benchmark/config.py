@@ -86,7 +86,7 @@ class TrialsConfig(Section):
 class TrainingConfig(Section):
     """How systems are trained."""
 
-    device: str = Field(default="auto", description="auto, cpu, cuda")
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = Field(default=1, ge=1, description="devices of one node")
     nodes: int = Field(default=1, ge=1)
     strategy: str = Field(default="auto", description="a strategy of Lightning, such as ddp or fsdp")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from doppelbench.benchmark.tables import format_value
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.engine.run import output_path
@@ -308,6 +309,7 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
     page = template.from_string(
         resources.files("doppelbench.benchmark").joinpath("report.html.j2").read_text()
     ).render(
+        format_value=format_value,
         record=record,
         metrics=metrics,
         specs={figure["metric"]: figure for figure in figures},

@@ -37,6 +37,7 @@ SCHEMA = 1
 RECORD = "training.json"
 CHECKPOINTS = "checkpoints"
 CHECKPOINTS_KEPT = 2
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class TrainerSettings:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ConfigError(f"{name} is {value}; it must be at least {low}")
+        if self.device not in DEVICES:
+            raise ConfigError(f"device is {self.device!r}; it must be one of {', '.join(DEVICES)}")
         for name in ("max_seconds", "gradient_clip"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -288,6 +291,8 @@ def _fit(
 
     cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
     device = "cuda" if cuda else ("cpu" if settings.device == "auto" else settings.device)
+    if cuda and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda' and torch finds no CUDA device here; use 'cpu' or 'auto'")
     precision = settings.precision
     if precision == "auto":
         precision = "bf16-mixed" if cuda else "32-true"

@@ -278,3 +278,8 @@ def test_cuda_training_resumes_where_it_stopped(tmp_path):
     assert record.peak_memory > 0
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-2)
+
+
+def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'gpu'.*cpu, cuda"):
+        TrainerSettings(tmp_path, max_steps=1, device="gpu")
