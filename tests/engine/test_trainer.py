@@ -281,5 +281,5 @@ def test_cuda_training_resumes_where_it_stopped(tmp_path):
 
 
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'gpu'.*cpu, cuda"):
+    with pytest.raises(ConfigError, match=r"'gpu'.*cpu, cuda"):
         TrainerSettings(tmp_path, max_steps=1, device="gpu")
