@@ -79,7 +79,9 @@ class TrialsConfig(Section):
     """Which trials are made."""
 
     targets: list[str] | None = Field(default=None, description="speakers to convert into")
-    sources: Literal["unseen", "all"] = "unseen"
+    sources: Literal["unseen", "all"] | list[str] = Field(
+        default="unseen", description="nobody's targets, every other speaker, or these speakers"
+    )
     per_target: int | None = Field(default=None, ge=1)
 
 

@@ -117,6 +117,22 @@ def choose_targets(recipe: Recipe, clips: Sequence[Clip]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(recipe.trials.targets))
 
 
+def check_sources(recipe: Recipe, clips: Sequence[Clip]) -> None:
+    """Refuse source speakers that the corpus does not have.
+
+    Raises:
+        ConfigError: a speaker of ``trials.sources`` is not in the corpus.
+    """
+    if isinstance(recipe.trials.sources, str):
+        return
+    speakers = sorted({clip.speaker for clip in clips})
+    unknown = [name for name in recipe.trials.sources if name not in speakers]
+    if unknown:
+        raise ConfigError(
+            f"trials.sources: no speaker {', '.join(unknown)} in the corpus; it has {', '.join(speakers)}"
+        )
+
+
 def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
     """List the rows of the table: the competing systems, then the reference rows of the track."""
     from doppelbench.baselines.registry import find_system
@@ -160,6 +176,7 @@ def make_plan(recipe: Recipe) -> Plan:
         source_clips, source_hash = read_clips(recipe.sources, jobs=recipe.jobs)
         corpus_hash = content_key(corpus_hash, source_hash)
     targets = choose_targets(recipe, clips)
+    check_sources(recipe, source_clips or clips)
     trials = voice_conversion_trials(
         [clip for clip in clips if clip.split == "test"],
         targets,

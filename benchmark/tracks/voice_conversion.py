@@ -25,7 +25,7 @@ def voice_conversion_trials(
     clips: Sequence[Clip],
     targets: Sequence[str],
     *,
-    sources: Literal["unseen", "all"] = "unseen",
+    sources: Literal["unseen", "all"] | Sequence[str] = "unseen",
     per_target: int | None = None,
     source_clips: Sequence[Clip] | None = None,
 ) -> list[Trial]:
@@ -35,7 +35,7 @@ def voice_conversion_trials(
         clips: clips of the test split; those of the targets serve as references.
         targets: speakers to convert into.
         sources: ``unseen`` takes utterances of speakers that are nobody's target, ``all`` those of every
-            other speaker.
+            other speaker, a list those of the speakers in it.
         per_target: at most so many trials for a target, spread evenly over source speakers and sentences.
         source_clips: utterances to convert, when they come from another corpus than the targets.
 
@@ -54,7 +54,7 @@ def voice_conversion_trials(
             for clip in sorted(candidates, key=lambda clip: (clip.speaker, clip.id))
             if clip.audio is not None
             and clip.speaker != target
-            and (sources == "all" or clip.speaker not in targets)
+            and _is_source(clip.speaker, sources, targets)
         ]
         if per_target is not None:
             usable = spread(usable, per_target)
@@ -62,6 +62,12 @@ def voice_conversion_trials(
             reference = references.get((target, normalize_text(clip.text))) if clip.text else None
             trials.append(Trial(f"{clip.id}_to_{target}", clip, target, reference))
     return trials
+
+
+def _is_source(speaker: str, sources: str | Sequence[str], targets: Sequence[str]) -> bool:
+    if sources == "all":
+        return True
+    return speaker not in targets if sources == "unseen" else speaker in sources
 
 
 def spread(clips: Sequence[Clip], limit: int) -> list[Clip]:

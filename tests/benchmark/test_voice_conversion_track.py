@@ -118,3 +118,13 @@ def test_metrics_and_rows_of_the_track_exist():
     assert set(TRACK.metrics) <= set(list_metrics())
     assert set(TRACK.ranking) <= set(TRACK.metrics)
     assert set(TRACK.reference_rows) <= set(system_names())
+
+
+def test_named_sources_are_the_only_ones():
+    clips = [
+        Clip(f"{speaker}_{number}", speaker, audio=f"{speaker}{number}.flac", text=str(number), split="test")
+        for speaker in ("ann", "bob", "cleo", "dan")
+        for number in range(2)
+    ]
+    trials = voice_conversion_trials(clips, ["ann"], sources=["cleo", "ann"])
+    assert {trial.source.speaker for trial in trials} == {"cleo"}
