@@ -23,9 +23,9 @@ Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
 Terms = tuple[float, float]
 
 ALPHA = 0.05
-DRAWS = 10_000
-# The smallest p-value of random swaps is 1 / (1 + draws); it must stay far below alpha / rows.
-DRAWS_PER_THRESHOLD = 10
+SWAPS = 10_000
+# The smallest p-value of random swaps is 1 / (1 + swaps); it must stay far below alpha / rows.
+SWAPS_PER_THRESHOLD = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,19 @@ class Series:
     Attributes:
         signatures: of the metric, more than one when only a part was scored again.
         terms: numerator and denominator by trial, of the items that count in the figure.
+        trials: all trials that should have a score.
         scored: items with the status ``ok``.
-        expected: items that should be there.
     """
 
     signatures: tuple[str, ...]
     terms: Mapping[str, Terms]
+    trials: frozenset[str]
     scored: int
-    expected: int
+
+    @property
+    def expected(self) -> int:
+        """Items that should be there."""
+        return len(self.trials)
 
     @property
     def coverage(self) -> float:
@@ -244,7 +249,7 @@ def compare_pairs(
             rows[index] = replace(rows[index], reason=reason or "no trial was scored in both")
         else:
             alike.setdefault(common, []).append(index)
-    draws = max(DRAWS, math.ceil(DRAWS_PER_THRESHOLD * len(pairs) / alpha))
+    swaps = max(SWAPS, math.ceil(SWAPS_PER_THRESHOLD * len(pairs) / alpha))
     for trials, indices in alike.items():
         first, second = (
             np.array([[side[trial] for side in sides] for trial in trials])
@@ -260,7 +265,7 @@ def compare_pairs(
             )
         )
         clusters = _clusters(pairs[indices[0]].base, trials, unit)
-        found = paired_differences(first, second, clusters=clusters, draws=draws, seed=seed)
+        found = paired_differences(first, second, clusters=clusters, swaps=swaps, seed=seed)
         for index, result in zip(indices, found, strict=True):
             if result.difference is None:
                 rows[index] = replace(
@@ -339,7 +344,8 @@ def _series(metric: str, rows: Iterable[ItemRow], signatures: Mapping[str, str])
             if own is not None:
                 terms[row.trial] = own
     named = sorted({signatures.get(row.signature_id, row.signature_id) for row in rows})
-    return Series(tuple(named), terms, sum(row.status == "ok" for row in rows), len(rows))
+    trials = frozenset(row.trial for row in rows)
+    return Series(tuple(named), terms, trials, sum(row.status == "ok" for row in rows))
 
 
 def _kind(metric: str) -> Any:

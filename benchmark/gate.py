@@ -22,6 +22,7 @@ from doppelbench.benchmark.compare import (
     Comparison,
     Pair,
     RunScores,
+    Series,
     Unit,
     compare_pairs,
     format_p,
@@ -62,7 +63,7 @@ class Rule(Section):
         if isinstance(value, str):
             if not PER_CENT.fullmatch(value.strip()):
                 raise ValueError("expected a number, or per cent of the baseline such as 2%")
-        elif not math.isfinite(value) or value < 0:
+        elif isinstance(value, bool) or not math.isfinite(value) or value < 0:
             raise ValueError("expected a number that is not negative")
         return value
 
@@ -257,6 +258,7 @@ def _check(
             f"{own.scored} of {own.expected} items were scored, a coverage of {own.coverage:.3f} under "
             f"{rule.min_coverage:g}"
         )
+    reasons += _absent_reasons(rule, own, base.series.get(place))
     reasons += _bound_reasons(rule, own.figure, metric)
     worse, is_broken = _worse_reason(rule, comparison)
     if is_broken:
@@ -265,6 +267,14 @@ def _check(
         return Check(number + 1, system, metric, "fail", tuple(reasons), comparison)
     notes = (worse,) if worse else ()
     return Check(number + 1, system, metric, "warn" if notes else "pass", notes, comparison)
+
+
+def _absent_reasons(rule: Rule, own: Series, base: Series | None) -> list[str]:
+    """A run of fewer trials than the baseline could be complete in itself and leave out the hard ones."""
+    absent = 0 if base is None else len(base.trials - own.trials)
+    if base is None or 1 - absent / base.expected >= rule.min_coverage:
+        return []
+    return [f"{absent} of the {base.expected} trials of the baseline are not in the run"]
 
 
 def _bound_reasons(rule: Rule, figure: float | None, metric: str) -> list[str]:

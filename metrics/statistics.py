@@ -22,6 +22,8 @@ DRAWS = 10_000
 LEVEL = 0.95
 # Draws that are counted at once: their counts stay within the processor's cache for a few hundred items.
 BLOCK_ENTRIES = 1 << 20
+# Sums of draws that are held at once; further series are drawn again, with the same draws.
+HELD_ENTRIES = 1 << 24
 # Up to so many trials (or clusters) all swaps are enumerated: 65,536.
 EXACT_UNITS = 16
 POWER = 0.8
@@ -205,6 +207,7 @@ def paired_differences(
     *,
     clusters: Sequence[str] | None = None,
     draws: int = DRAWS,
+    swaps: int | None = None,
     seed: int = 0,
     level: float = LEVEL,
 ) -> list[PairedDifference]:
@@ -217,8 +220,10 @@ def paired_differences(
         first: numerators and denominators of the first system, shape (n, k, 2): trials, series, both terms.
         second: the same of the second system.
         clusters: the group of each trial, resampled and swapped as one; trials one by one when None.
-        draws: number of resamples, and of random swaps where there are more than ``EXACT_UNITS`` trials
-            (clusters); then the p-value is (1 + as extreme) / (1 + draws), never 0 (Phipson and Smyth 2010).
+        draws: number of resamples.
+        swaps: number of random swaps where there are more than ``EXACT_UNITS`` trials (clusters), as many as
+            draws when None; the p-value is then (1 + as extreme) / (1 + swaps), never 0 (Phipson and Smyth
+            2010).
         seed: of the generators.
         level: share of the draws between the bounds.
 
@@ -236,41 +241,15 @@ def paired_differences(
     if clusters is not None and len(clusters) != n:
         raise ValueError(f"{len(clusters)} clusters for {n} trials")
     terms = np.stack([first, second], axis=2)
-    totals = terms.sum(axis=0)
-    defined = (totals[:, :, 1] > 0).all(axis=1)
-    results = [PairedDifference(n)] * k
-    if not defined.any():
-        return results
-    units = _unit_sums(terms.reshape(n, -1), clusters)
-    drawn = None
-    if len(units) > 1:
-        drawn = _shared_columns(units, lambda rows: resampled_sums(rows, draws=draws, seed=seed))
-        drawn = drawn.reshape(draws, k, 2, 2)
-    swapped, exact = _swapped_totals(units.reshape(len(units), k, 2, 2), totals, draws=draws, seed=seed)
-    for series in np.flatnonzero(defined):
-        figures = totals[series, :, 0] / totals[series, :, 1]
-        difference = float(figures[1] - figures[0])
-        scale = float((np.abs(terms[:, series, :, 0]).sum(axis=0) / totals[series, :, 1]).sum())
-        low, high = (None, None) if drawn is None else _bounds(drawn[:, series], level)
-        sums = swapped[:, series]
-        # A swap that leaves a system without a denominator counts against a finding.
-        whole = (sums[:, :, 1] > 0).all(axis=1)
-        ratios = sums[whole, :, 0] / sums[whole, :, 1]
-        extreme = np.abs(ratios[:, 1] - ratios[:, 0]) >= abs(difference) - ROUNDING * scale
-        count = int(extreme.sum() + (~whole).sum())
-        effect, error = _effect_and_error(terms[:, series], totals[series], clusters, ROUNDING * scale)
-        results[series] = PairedDifference(
-            n,
-            float(figures[0]),
-            float(figures[1]),
-            difference,
-            low,
-            high,
-            count / len(sums) if exact else (count + 1) / (len(sums) + 1),
-            effect,
-            None if error is None else minimum_detectable_difference(error, len(units)),
+    swaps = draws if swaps is None else swaps
+    step = max(1, HELD_ENTRIES // (4 * max(draws, swaps, 2**EXACT_UNITS)))
+    return [
+        result
+        for start in range(0, k, step)
+        for result in _paired_differences(
+            terms[:, start : start + step], clusters, draws=draws, swaps=swaps, seed=seed, level=level
         )
-    return results
+    ]
 
 
 def minimum_detectable_difference(
@@ -308,6 +287,54 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in np.minimum(adjusted, 1.0)]
 
 
+def _paired_differences(
+    terms: np.ndarray,
+    clusters: Sequence[str] | None,
+    *,
+    draws: int,
+    swaps: int,
+    seed: int,
+    level: float,
+) -> list[PairedDifference]:
+    """Compare on terms of shape (n, k, 2, 2): trials, series, systems, numerator and denominator."""
+    n, k = terms.shape[:2]
+    totals = terms.sum(axis=0)
+    defined = (totals[:, :, 1] > 0).all(axis=1)
+    results = [PairedDifference(n)] * k
+    if not defined.any():
+        return results
+    units = _unit_sums(terms.reshape(n, -1), clusters)
+    drawn = None
+    if len(units) > 1:
+        drawn = _shared_columns(units, lambda rows: resampled_sums(rows, draws=draws, seed=seed))
+        drawn = drawn.reshape(draws, k, 2, 2)
+    swapped, exact = _swapped_totals(units.reshape(len(units), k, 2, 2), totals, swaps=swaps, seed=seed)
+    for series in np.flatnonzero(defined):
+        figures = totals[series, :, 0] / totals[series, :, 1]
+        difference = float(figures[1] - figures[0])
+        scale = float((np.abs(terms[:, series, :, 0]).sum(axis=0) / totals[series, :, 1]).sum())
+        low, high = (None, None) if drawn is None else _bounds(drawn[:, series], level)
+        sums = swapped[:, series]
+        # A swap that leaves a system without a denominator counts against a finding.
+        whole = (sums[:, :, 1] > 0).all(axis=1)
+        ratios = sums[whole, :, 0] / sums[whole, :, 1]
+        extreme = np.abs(ratios[:, 1] - ratios[:, 0]) >= abs(difference) - ROUNDING * scale
+        count = int(extreme.sum() + (~whole).sum())
+        effect, error = _effect_and_error(terms[:, series], totals[series], clusters, ROUNDING * scale)
+        results[series] = PairedDifference(
+            n,
+            float(figures[0]),
+            float(figures[1]),
+            difference,
+            low,
+            high,
+            count / len(sums) if exact else (count + 1) / (len(sums) + 1),
+            effect,
+            None if error is None else minimum_detectable_difference(error, len(units)),
+        )
+    return results
+
+
 def _unit_sums(rows: np.ndarray, clusters: Sequence[str] | None) -> np.ndarray:
     """Rows themselves, or their sums by cluster, shape (units, columns)."""
     if clusters is None:
@@ -325,7 +352,7 @@ def _shared_columns(rows: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]
 
 
 def _swapped_totals(
-    units: np.ndarray, totals: np.ndarray, *, draws: int, seed: int
+    units: np.ndarray, totals: np.ndarray, *, swaps: int, seed: int
 ) -> tuple[np.ndarray, bool]:
     """Sums of both systems after swapping them in some units, shape (swaps, k, 2, 2), and whether all swaps
     are there."""
@@ -336,18 +363,18 @@ def _swapped_totals(
         chosen = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         shifts = chosen.astype(np.float64) @ moved
     else:
-        shifts = _shared_columns(moved, lambda rows: _random_shifts(rows, draws=draws, seed=seed))
+        shifts = _shared_columns(moved, lambda rows: _random_shifts(rows, swaps=swaps, seed=seed))
     shifts = shifts.reshape(-1, k, 1, 2)
     return totals + np.concatenate([shifts, -shifts], axis=2), exact
 
 
-def _random_shifts(rows: np.ndarray, *, draws: int, seed: int) -> np.ndarray:
+def _random_shifts(rows: np.ndarray, *, swaps: int, seed: int) -> np.ndarray:
     n = len(rows)
     generator = np.random.default_rng((seed, 1))
-    shifts = np.empty((draws, rows.shape[1]))
+    shifts = np.empty((swaps, rows.shape[1]))
     block = max(1, BLOCK_ENTRIES // n)
-    for start in range(0, draws, block):
-        count = min(block, draws - start)
+    for start in range(0, swaps, block):
+        count = min(block, swaps - start)
         octets = np.frombuffer(generator.bytes(count * ((n + 7) // 8)), np.uint8)
         chosen = np.unpackbits(octets.reshape(count, -1), axis=1, count=n)
         shifts[start : start + count] = chosen.astype(np.float64) @ rows
