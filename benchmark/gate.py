@@ -57,13 +57,13 @@ class Rule(Section):
     min: float | None = Field(default=None, allow_inf_nan=False, description="least figure")
     max: float | None = Field(default=None, allow_inf_nan=False, description="largest figure")
 
-    @field_validator("tolerance")
+    @field_validator("tolerance", mode="before")
     @classmethod
-    def _is_a_tolerance(cls, value: float | str) -> float | str:
+    def _is_a_tolerance(cls, value: Any) -> Any:
         if isinstance(value, str):
             if not PER_CENT.fullmatch(value.strip()):
                 raise ValueError("expected a number, or per cent of the baseline such as 2%")
-        elif isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        elif type(value) not in {int, float} or not math.isfinite(value) or value < 0:
             raise ValueError("expected a number that is not negative")
         return value
 

@@ -66,6 +66,14 @@ def test_a_tolerance_is_absolute_or_relative_and_its_limit_passes(tmp_path, tole
     assert verdicts(gate(worse, base, rules)) == [verdict]
 
 
+def test_rounding_does_not_break_a_tolerance_that_is_just_met(tmp_path):
+    # 0.8 - 0.7 is 0.10000000000000009.
+    base = write_run(tmp_path / "base", {("a", "stoi"): [0.8, 0.8]})
+    worse = write_run(tmp_path / "worse", {("a", "stoi"): [0.7, 0.7]})
+    rules = rules_of(tmp_path, "rules: [{tolerance: 0.1, significance: null}]")
+    assert verdicts(gate(worse, base, rules)) == ["warn"]
+
+
 def test_direction_of_the_metric_decides_what_is_worse(tmp_path):
     values = np.random.default_rng(2).uniform(5, 8, 20)
     base = write_run(tmp_path / "base", {("a", "mcd"): values})
@@ -183,6 +191,8 @@ def test_a_rule_for_what_no_run_has_fails(tmp_path, base):
         ("rules: [{tolerance: 2 dB}]", "per cent of the baseline"),
         ("rules: [{tolerance: -1}]", "not negative"),
         ("rules: [{tolerance: .nan}]", "not negative"),
+        ("rules: [{tolerance: yes}]", "not negative"),
+        ("rules: [{tolerance: [1]}]", "not negative"),
         ("rules: [{significance: 0}]", "significance"),
         ("rules: [{min_coverage: 2}]", "min_coverage"),
         ("rules: [{min: 2, max: 1}]", "above max"),
