@@ -68,7 +68,10 @@ def main(folder: Path, key: str) -> None:
     classifier = SpeakerClassifier.load(folder / "systems" / "classifier")
     vocoder = GriffinLim()
     rows = []
+    failed = run.info.plan.get("failed_trainings", {})
     for target in plan.targets:
+        if f"{key}/{target}" in failed:
+            continue
         clips: list[Clip] = [clip for clip in plan.clips if clip.speaker == target and clip.audio][:CLIPS]
         system = find_system(entry.name).load(run.system_directory(key, target))
         outputs = [
