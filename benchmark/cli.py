@@ -296,6 +296,17 @@ def doctor_verb(output: Format = OutputFormat.table) -> None:
         raise typer.Exit(5)
 
 
+@app.command("prefetch")
+def prefetch_verb(
+    names: Annotated[list[str], typer.Argument(help="What a recipe names, such as whisper:small.")],
+) -> None:
+    """Fetch weights and check their hashes, for a machine that will be offline."""
+    from doppelbench.benchmark.prefetch import prefetch
+
+    for name in names:
+        typer.echo(str(prefetch(name)))
+
+
 def _print(rows: list[dict[str, Any]], output: OutputFormat) -> None:
     from doppelbench.benchmark.tables import render
 
