@@ -1,4 +1,4 @@
-"""Fetches the weights that a recogniser needs, and believes them only when their SHA-256 is the published one."""
+"""Fetches the weights that a recogniser needs, and keeps them only with the SHA-256 that was published."""
 
 import difflib
 import urllib.error
