@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 EXIT_INVALID_INPUT = 2
+EXIT_GATE_FAILED = 3
 EXIT_INTERRUPTED = 130
 EXIT_ITEMS_FAILED = 4
 
@@ -48,6 +49,14 @@ class Listing(StrEnum):
     corpora = "corpora"
     tracks = "tracks"
     recipes = "recipes"
+
+
+class ResamplingUnit(StrEnum):
+    """What ``compare`` resamples and swaps as one."""
+
+    item = "item"
+    source = "source"
+    target = "target"
 
 
 class Stage(StrEnum):
@@ -241,6 +250,70 @@ def score_verb(
     _check_coverage(figures, min_coverage)
 
 
+@app.command("compare")
+def compare_verb(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is the baseline.")],
+    systems: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated; of one run the first is the baseline. All common ones by default."
+        ),
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", "-m", help="Comma-separated; all by default.")
+    ] = None,
+    by: Annotated[
+        ResamplingUnit, typer.Option(help="What is resampled and swapped as one.")
+    ] = ResamplingUnit.item,
+    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Level for adjusted p-values.")] = 0.05,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    output: Format = OutputFormat.table,
+) -> None:
+    """Compare runs, or systems of one run, trial by trial, with intervals and adjusted p-values."""
+    from doppelbench.benchmark.compare import compare_runs, comparison_table
+
+    rows = compare_runs(
+        runs, systems=_names(systems), metrics=_names(metrics), unit=by.value, alpha=alpha, seed=seed
+    )
+    _print(comparison_table(rows, people=output in {OutputFormat.table, OutputFormat.md}), output)
+    if all(row.verdict == "not comparable" for row in rows):
+        typer.echo("doppelbench: nothing is comparable; the last column says why", err=True)
+        raise typer.Exit(EXIT_INVALID_INPUT)
+
+
+@app.command("gate")
+def gate_verb(
+    run: Annotated[Path, typer.Argument(help="The run folder to judge.")],
+    against: Annotated[Path, typer.Option(help="The run folder of the baseline.")],
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="Rules in YAML; by default nothing may be worse, significantly, at full coverage."),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML.")] = None,
+    github: Annotated[
+        bool, typer.Option("--github", help="Write annotations for GitHub Actions to standard error.")
+    ] = False,
+    by: Annotated[
+        ResamplingUnit, typer.Option(help="What is resampled and swapped as one.")
+    ] = ResamplingUnit.item,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    output: Format = OutputFormat.table,
+) -> None:
+    """Judge a run against a baseline; exit with 3 when a rule is broken."""
+    from doppelbench.benchmark.gate import annotations, gate, gate_table, load_rules, write_junit
+
+    checks = gate(run, against, load_rules(rules), unit=by.value, seed=seed)
+    _print(gate_table(checks, people=output in {OutputFormat.table, OutputFormat.md}), output)
+    if junit is not None:
+        write_junit(junit, checks)
+    for line in annotations(checks) if github else ():
+        typer.echo(line, err=True)
+    failed = sum(check.verdict == "fail" for check in checks)
+    if failed:
+        typer.echo(f"doppelbench: the gate failed: {failed} of {len(checks)} checks", err=True)
+        raise typer.Exit(EXIT_GATE_FAILED)
+
+
 @app.command("ls")
 def ls_verb(
     what: Annotated[Listing, typer.Argument(help="What to list.")],
@@ -305,6 +378,10 @@ def prefetch_verb(
 
     for name in names:
         typer.echo(str(prefetch(name)))
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _print(rows: list[dict[str, Any]], output: OutputFormat) -> None:

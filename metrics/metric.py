@@ -114,6 +114,22 @@ class Metric(ABC):
     def signature(self) -> str:
         """One line naming everything that can change a value, such as ``pesq_wb|pesq-0.0.4|sr16000|v1``."""
 
+    @classmethod
+    def paired_terms(cls, item: ItemScore) -> tuple[float, float] | None:
+        """Say what one item adds to the figure, so that two systems can be compared trial by trial.
+
+        The figure is the sum of the numerators over the sum of the denominators, in the unit of the spec; a
+        metric that pools counts or scales its values overrides this. It needs no instance, because a
+        comparison has the stored statistics and neither the options' files nor a model.
+
+        Args:
+            item: a score, failed or not.
+
+        Returns:
+            Numerator and denominator (not negative), or None when the item does not count.
+        """
+        return None if item.value is None else (item.value, 1.0)
+
     @abstractmethod
     def item(
         self, *, out: Audio | Video, ref: Audio | Video | None = None, clip: Clip | None = None

@@ -348,6 +348,11 @@ class SpeakerClassificationAccuracy(AudioMetric):
             stats |= {"source": source, "predicted_source": predicted == source}
         return ItemScore(float(predicted == clip.speaker), stats=stats)
 
+    @classmethod
+    def paired_terms(cls, item: ItemScore) -> tuple[float, float] | None:
+        """100 or 0, because the figure is in percent."""
+        return None if item.value is None else (100 * item.value, 1.0)
+
     def reduce(self, items: Sequence[ItemScore], clusters: Sequence[str] | None = None) -> Figure:
         """Accuracy in percent; Wilson's interval, or the cluster bootstrap when clusters are given.
 

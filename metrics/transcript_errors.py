@@ -106,6 +106,14 @@ class TranscriptErrorMetric(AudioMetric):
             return ItemScore.failed("no_speech", "the reference text is empty after normalisation", **stats)
         return ItemScore(counts.errors / counts.reference, stats=stats)
 
+    @classmethod
+    def paired_terms(cls, item: ItemScore) -> tuple[float, float] | None:
+        """Hundred times the errors, and the reference tokens; insertions against an empty reference count."""
+        if "reference_tokens" not in item.stats:
+            return None
+        errors = sum(item.stats[name] for name in ("substitutions", "deletions", "insertions"))
+        return 100.0 * errors, float(item.stats["reference_tokens"])
+
     def reduce(self, items: Sequence[ItemScore], clusters: Sequence[str] | None = None) -> Figure:
         """Pooled rate in percent with a bootstrap interval over utterances or clusters.
 
