@@ -18,12 +18,15 @@ ENTRY_POINT_GROUP = "doppelbench.metrics"
 BUILT_IN = {
     "cer": "doppelbench.metrics.cer:CharacterErrorRate",
     "estoi": "doppelbench.metrics.estoi:ExtendedShortTimeObjectiveIntelligibility",
+    "f0_correlation": "doppelbench.metrics.f0_correlation:FundamentalFrequencyCorrelation",
+    "f0_rmse": "doppelbench.metrics.f0_rmse:FundamentalFrequencyError",
     "mcd": "doppelbench.metrics.mcd:MelCepstralDistortion",
     "mcd_mel": "doppelbench.metrics.mcd_mel:MelBandCepstralDistance",
     "pesq_nb": "doppelbench.metrics.pesq_nb:NarrowBandPesq",
     "pesq_wb": "doppelbench.metrics.pesq_wb:WideBandPesq",
     "sca": "doppelbench.metrics.sca:SpeakerClassificationAccuracy",
     "stoi": "doppelbench.metrics.stoi:ShortTimeObjectiveIntelligibility",
+    "voicing_error": "doppelbench.metrics.voicing_error:VoicingError",
     "wer": "doppelbench.metrics.wer:WordErrorRate",
 }
 

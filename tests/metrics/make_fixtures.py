@@ -16,6 +16,7 @@ import numpy as np
 import pesq
 import pystoi
 import pyworld
+import scipy.stats
 import soundfile
 from metric_examples import speech_like
 
@@ -66,15 +67,20 @@ def kubichek(ref: np.ndarray, out: np.ndarray) -> float:
         return mel_cepstral_distance.compare_audio_files(*paths, dtw_radius=None)[0]
 
 
+def loud_frames(samples: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Which times lie between the first and the last 20 ms within 40 dB of the loudest, at 16 kHz."""
+    frame, rate = 320, 16000
+    blocks = [np.mean(samples[start : start + frame] ** 2) for start in range(0, samples.size, frame)]
+    loud = [index for index, value in enumerate(blocks) if value >= max(blocks) * 1e-4]
+    return (times >= loud[0] * 0.02) & (times < min((loud[-1] + 1) * frame, samples.size) / rate)
+
+
 def projected_cepstra(samples: np.ndarray) -> np.ndarray:
     """Mel-cepstra by numerical projection of the log envelope on cosines of the warped frequency."""
     alpha, rate = 0.41, 16000
     coarse, times = pyworld.dio(samples, rate, frame_period=5.0)
     power = pyworld.cheaptrick(samples, pyworld.stonemask(samples, coarse, times, rate), times, rate)
-    frame = rate // 50
-    blocks = [np.mean(samples[start : start + frame] ** 2) for start in range(0, samples.size, frame)]
-    loud = [index for index, value in enumerate(blocks) if value >= max(blocks) * 1e-4]
-    kept = (times >= loud[0] * 0.02) & (times < min((loud[-1] + 1) * frame, samples.size) / rate)
+    kept = loud_frames(samples, times)
     omega = np.linspace(0, np.pi, power.shape[1])
     warped = omega + 2 * np.arctan2(alpha * np.sin(omega), 1 - alpha * np.cos(omega))
     slope = (1 - alpha**2) / (1 + alpha**2 - 2 * alpha * np.cos(omega))
@@ -87,6 +93,33 @@ def distortion(ref: np.ndarray, out: np.ndarray) -> float:
     ref, out = projected_cepstra(ref), projected_cepstra(out)
     total, path = librosa.sequence.dtw(X=ref.T, Y=out.T, metric="euclidean")
     return 10 / np.log(10) * np.sqrt(2) * total[-1, -1] / len(path)
+
+
+def met_pitch(ref: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """F0 of both signals in Hz where their frames meet on librosa's path, shape (path, 2)."""
+    _, path = librosa.sequence.dtw(X=projected_cepstra(ref).T, Y=projected_cepstra(out).T)
+    tracks = []
+    for samples in (ref, out):
+        pitch, times = pyworld.harvest(samples, 16000, f0_floor=60.0, f0_ceil=500.0)
+        tracks.append(pitch[loud_frames(samples, times)])
+    return np.array([[tracks[0][i], tracks[1][j]] for i, j in path])
+
+
+def pitch_error(ref: np.ndarray, out: np.ndarray) -> float:
+    """F0 RMSE in cents."""
+    both = [(12 * np.log2(b / 440) - 12 * np.log2(a / 440)) for a, b in met_pitch(ref, out) if a * b > 0]
+    return 100 * float(np.linalg.norm(both) / len(both) ** 0.5)
+
+
+def pitch_correlation(ref: np.ndarray, out: np.ndarray) -> float:
+    """SciPy's correlation of log F0."""
+    pairs = met_pitch(ref, out)
+    return scipy.stats.pearsonr(*np.log(pairs[pairs.prod(axis=1) > 0]).T).statistic
+
+
+def voicing_error(ref: np.ndarray, out: np.ndarray) -> float:
+    """Share of met frames of unequal voicing in percent."""
+    return 100 * float(np.mean([(a > 0) != (b > 0) for a, b in met_pitch(ref, out)]))
 
 
 def librosa_features(samples: np.ndarray) -> list[float]:
@@ -118,6 +151,11 @@ def main() -> None:
     write("mcd_mel", f"mel_cepstral_distance {version('mel-cepstral-distance')}", cases)
     source = f"pyworld {version('pyworld')}, numerical projection, librosa {librosa.__version__} time warping"
     write("mcd", source, signal_cases(distortion, 1e-3))
+    pitch = source.replace("numerical", "Harvest, numerical")
+    for name, expected in (("f0_rmse", pitch_error), ("voicing_error", voicing_error)):
+        write(name, pitch, signal_cases(expected, 1e-6))
+    correlation = signal_cases(pitch_correlation, 1e-9)
+    write("f0_correlation", f"{pitch}, SciPy {version('scipy')}", correlation)
     for name, rate in (("wer", jiwer.wer), ("cer", jiwer.cer)):
         texts = [
             {"reference": reference, "transcript": heard, "expected": rate(reference, heard), "tolerance": 0}
