@@ -16,6 +16,7 @@ import numpy as np
 import pesq
 import pystoi
 import pyworld
+import scipy.signal
 import scipy.stats
 import soundfile
 from metric_examples import speech_like
@@ -122,11 +123,52 @@ def voicing_error(ref: np.ndarray, out: np.ndarray) -> float:
     return 100 * float(np.mean([(a > 0) != (b > 0) for a, b in met_pitch(ref, out)]))
 
 
+def leveled(samples: np.ndarray) -> np.ndarray:
+    """At an active level of -26 dB."""
+    starts = range(0, samples.size, 320)
+    blocks = np.array([np.mean(samples[start : start + 320] ** 2) for start in starts])
+    return samples * np.sqrt(10**-2.6 / blocks[blocks >= blocks.max() * 1e-4].mean())
+
+
+def spectral_distance(ref: np.ndarray, out: np.ndarray) -> float:
+    """LSD from librosa's transform."""
+    logarithms = []
+    for samples in cut(leveled(ref), leveled(out)):
+        amplitude = np.abs(librosa.stft(samples, n_fft=2048, hop_length=512, center=False)) / 512
+        logarithms.append(20 * np.log10(np.maximum(amplitude, 1e-5)))
+    return float(np.sqrt(((logarithms[0] - logarithms[1]) ** 2).mean(axis=0)).mean())
+
+
+def mel_distance(ref: np.ndarray, out: np.ndarray) -> float:
+    """Mel L1 from librosa's mel spectrogram."""
+    logarithms = []
+    for samples in cut(leveled(ref), leveled(out)):
+        high = scipy.signal.lfilter([1.0, -0.97], [1.0], samples)
+        mel = librosa.feature.melspectrogram(
+            y=high, sr=16000, n_fft=800, hop_length=200, n_mels=80, power=1, pad_mode="constant"
+        )
+        logarithms.append(np.clip(20 * np.log10(mel), -120, 5))
+    return float(np.abs(logarithms[0] - logarithms[1]).mean())
+
+
+def distortion_ratio(ref: np.ndarray, out: np.ndarray) -> float:
+    """SI-SDR from Pearson's correlation: the explained over the unexplained variance."""
+    explained = scipy.stats.pearsonr(*cut(ref, out)).statistic ** 2
+    return float(10 * np.log10(explained / (1 - explained)))
+
+
+def lag_size(ref: np.ndarray, out: np.ndarray) -> float:
+    """Lag in ms from SciPy's direct cross-correlation."""
+    ref, out = (samples - samples.mean() for samples in cut(ref, out))
+    values = scipy.signal.correlate(out, ref, method="direct")
+    lags = scipy.signal.correlation_lags(out.size, ref.size)
+    near = np.abs(lags) <= 1600
+    return float(abs(lags[near][values[near].argmax()]) / 16)
+
+
 def librosa_features(samples: np.ndarray) -> list[float]:
     """The 242 numbers of the speaker classifier at an active level of -26 dB."""
-    frame = 320
-    blocks = np.mean(samples[: samples.size // frame * frame].reshape(-1, frame) ** 2, axis=1)
-    samples = samples * np.sqrt(10**-2.6 / blocks[blocks >= blocks.max() * 1e-4].mean())
+    samples = leveled(samples)
     cepstra = librosa.feature.mfcc(
         y=samples, sr=16000, n_mfcc=40, n_fft=2048, win_length=256, hop_length=128, n_mels=200
     )
@@ -156,6 +198,10 @@ def main() -> None:
         write(name, pitch, signal_cases(expected, 1e-6))
     correlation = signal_cases(pitch_correlation, 1e-9)
     write("f0_correlation", f"{pitch}, SciPy {version('scipy')}", correlation)
+    write("lsd", f"librosa {librosa.__version__}", signal_cases(spectral_distance, 1e-3))
+    write("mel_l1", f"librosa {librosa.__version__}", signal_cases(mel_distance, 1e-3))
+    write("si_sdr", f"SciPy {version('scipy')}", signal_cases(distortion_ratio, 1e-6))
+    write("lag", f"SciPy {version('scipy')}", signal_cases(lag_size, 0))
     for name, rate in (("wer", jiwer.wer), ("cer", jiwer.cer)):
         texts = [
             {"reference": reference, "transcript": heard, "expected": rate(reference, heard), "tolerance": 0}
