@@ -15,7 +15,15 @@ import numpy as np
 from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.level import ACTIVE_RANGE_DB
 from doppelbench.metrics.dtw import warping_path
-from doppelbench.metrics.mcd import ALPHA, HOP_MS, ORDER, RATE, active_bounds, world_mel_cepstra
+from doppelbench.metrics.mcd import (
+    ALPHA,
+    HOP_MS,
+    ORDER,
+    RATE,
+    active_bounds,
+    frames_within,
+    world_mel_cepstra,
+)
 from doppelbench.metrics.signals import RESAMPLER
 
 LOW_HZ = 60.0
@@ -100,6 +108,5 @@ def _track(content: bytes, low_hz: float, high_hz: float) -> tuple[np.ndarray, n
 
     samples = np.frombuffer(content)
     pitch, times = pyworld.harvest(samples, RATE, f0_floor=low_hz, f0_ceil=high_hz, frame_period=HOP_MS)
-    first, end = active_bounds(samples, RATE)
-    inside = (times >= first / RATE) & (times < end / RATE)
+    inside = frames_within(times, active_bounds(samples, RATE), RATE)
     return world_mel_cepstra(samples)[:, 1:], pitch[inside]

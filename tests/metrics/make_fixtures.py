@@ -6,6 +6,7 @@ difference before committing it.
 
 import json
 import tempfile
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -68,32 +69,80 @@ def kubichek(ref: np.ndarray, out: np.ndarray) -> float:
         return mel_cepstral_distance.compare_audio_files(*paths, dtw_radius=None)[0]
 
 
-def loud_frames(samples: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Which times lie between the first and the last 20 ms within 40 dB of the loudest, at 16 kHz."""
-    frame, rate = 320, 16000
+def loud_frames(samples: np.ndarray, times: np.ndarray, rate: int = 16000) -> np.ndarray:
+    """Which times lie between the first and the last 20 ms within 40 dB of the loudest."""
+    frame = rate // 50
     blocks = [np.mean(samples[start : start + frame] ** 2) for start in range(0, samples.size, frame)]
     loud = [index for index, value in enumerate(blocks) if value >= max(blocks) * 1e-4]
     return (times >= loud[0] * 0.02) & (times < min((loud[-1] + 1) * frame, samples.size) / rate)
 
 
-def projected_cepstra(samples: np.ndarray) -> np.ndarray:
-    """Mel-cepstra by numerical projection of the log envelope on cosines of the warped frequency."""
-    alpha, rate = 0.41, 16000
+def projected_cepstra(
+    samples: np.ndarray,
+    *,
+    rate: int = 16000,
+    alpha: float = 0.41,
+    orders: range = range(1, 25),
+    trim: np.ndarray | None = None,
+) -> np.ndarray:
+    """Mel-cepstra by numerical projection of the log envelope on cosines of the warped frequency.
+
+    ``trim`` is the signal whose silence says what is cut off; the samples themselves when None.
+    """
     coarse, times = pyworld.dio(samples, rate, frame_period=5.0)
     power = pyworld.cheaptrick(samples, pyworld.stonemask(samples, coarse, times, rate), times, rate)
-    kept = loud_frames(samples, times)
+    kept = loud_frames(samples if trim is None else trim, times, rate)
     omega = np.linspace(0, np.pi, power.shape[1])
     warped = omega + 2 * np.arctan2(alpha * np.sin(omega), 1 - alpha * np.cos(omega))
     slope = (1 - alpha**2) / (1 + alpha**2 - 2 * alpha * np.cos(omega))
-    integrand = 0.5 * np.log(power[kept])[:, None, :] * np.cos(np.arange(1, 25)[:, None] * warped) * slope
-    return 2 / np.pi * np.trapezoid(integrand, omega, axis=2)
+    cosines = np.cos(np.array(orders)[:, None] * warped)
+    integrand = 0.5 * np.log(power[kept])[:, None, :] * cosines * slope
+    share = np.where(np.array(orders) == 0, 1, 2) / np.pi
+    return share * np.trapezoid(integrand, omega, axis=2)
 
 
 def distortion(ref: np.ndarray, out: np.ndarray) -> float:
     """MCD from projected cepstra and librosa's time warping."""
-    ref, out = projected_cepstra(ref), projected_cepstra(out)
+    return warped_distortion(projected_cepstra(ref), projected_cepstra(out))
+
+
+def warped_distortion(ref: np.ndarray, out: np.ndarray, *, per_reference_frame: bool = False) -> float:
+    """Distortion of two sequences of cepstra on librosa's path."""
     total, path = librosa.sequence.dtw(X=ref.T, Y=out.T, metric="euclidean")
-    return 10 / np.log(10) * np.sqrt(2) * total[-1, -1] / len(path)
+    return 10 / np.log(10) * np.sqrt(2) * total[-1, -1] / (len(ref) if per_reference_frame else len(path))
+
+
+def variant_cases() -> list[dict]:
+    """MCD with other options than the default."""
+    cases = []
+
+    def add(pair: str, options: dict, expected: Callable[..., float], **rate: int) -> None:
+        specs = [spec | rate for spec in PAIRS[pair]]
+        value = expected(*(speech_like(**spec).samples.astype(np.float64) for spec in specs))
+        name = f"{pair}, {' '.join(f'{key}={choice}' for key, choice in options.items())}"
+        case = {"name": name, "ref": specs[0], "out": specs[1], "options": options}
+        cases.append(case | {"expected": float(value), "tolerance": 1e-3})
+
+    def of_cepstra(*, per_reference_frame: bool = False, **settings: object) -> Callable[..., float]:
+        return lambda *signals: warped_distortion(
+            *(projected_cepstra(samples, **settings) for samples in signals),
+            per_reference_frame=per_reference_frame,
+        )
+
+    for rate, alpha in ((22050, 0.455), (24000, 0.466)):
+        add("another voice", {"rate": rate}, of_cepstra(rate=rate, alpha=alpha), rate=rate)
+    for order in (13, 34, 39):
+        add("other words", {"order": order}, of_cepstra(orders=range(1, order + 1)))
+    add("other words", {"c0": "in"}, of_cepstra(orders=range(25)))
+    add("other words", {"norm": "reference"}, of_cepstra(per_reference_frame=True))
+    add("noise at -15 dB", {"align": "none"}, frame_distortion)
+    return cases
+
+
+def frame_distortion(ref: np.ndarray, out: np.ndarray) -> float:
+    """Distortion frame by frame, both trimmed as the reference is."""
+    difference = projected_cepstra(ref) - projected_cepstra(out, trim=ref)
+    return 10 / np.log(10) * np.sqrt(2 * np.square(difference).sum(axis=1)).mean()
 
 
 def met_pitch(ref: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -192,7 +241,7 @@ def main() -> None:
     cases = signal_cases(kubichek, 1e-9)
     write("mcd_mel", f"mel_cepstral_distance {version('mel-cepstral-distance')}", cases)
     source = f"pyworld {version('pyworld')}, numerical projection, librosa {librosa.__version__} time warping"
-    write("mcd", source, signal_cases(distortion, 1e-3))
+    write("mcd", source, signal_cases(distortion, 1e-3) + variant_cases())
     pitch = source.replace("numerical", "Harvest, numerical")
     for name, expected in (("f0_rmse", pitch_error), ("voicing_error", voicing_error)):
         write(name, pitch, signal_cases(expected, 1e-6))

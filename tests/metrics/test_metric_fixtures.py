@@ -31,7 +31,8 @@ SIGNAL_METRICS = sorted(set(BUILT_IN) - {"wer", "cer", "sca"})
 
 @pytest.mark.parametrize(("name", "case"), cases(*SIGNAL_METRICS))
 def test_signal_pair_has_the_value_of_the_reference_library(name, case):
-    score = metric(name).item(out=speech_like(**case["out"]), ref=speech_like(**case["ref"]))
+    scorer = metric(name, **case.get("options", {}))
+    score = scorer.item(out=speech_like(**case["out"]), ref=speech_like(**case["ref"]))
     assert score.status == "ok"
     assert score.value == pytest.approx(case["expected"], abs=case["tolerance"])
 
