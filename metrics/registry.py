@@ -23,6 +23,7 @@ BUILT_IN = {
     "lag": "doppelbench.metrics.lag:GlobalLag",
     "lsd": "doppelbench.metrics.lsd:LogSpectralDistance",
     "mcd": "doppelbench.metrics.mcd:MelCepstralDistortion",
+    "mcd_legacy": "doppelbench.metrics.mcd_legacy:LegacyMelCepstralDistortion",
     "mcd_mel": "doppelbench.metrics.mcd_mel:MelBandCepstralDistance",
     "mel_l1": "doppelbench.metrics.mel_l1:MelDistance",
     "pesq_nb": "doppelbench.metrics.pesq_nb:NarrowBandPesq",

@@ -17,6 +17,7 @@ from doppelbench.metrics.mcd import (
     loud_frames,
     mel_cepstrum_matrix,
 )
+from doppelbench.metrics.mcd_legacy import LegacyMelCepstralDistortion, decibel_cepstra
 from doppelbench.metrics.mcd_mel import MelBandCepstralDistance, MelCepstrumSettings, mel_cepstral_distance
 
 
@@ -180,6 +181,25 @@ def test_divisor_is_that_of_the_reference_in_items_and_in_the_pool():
     assert scorer.reduce([score]).details["pooled"] == pytest.approx(score.value)
 
 
+def test_legacy_coefficients_are_fifty_five_times_too_large():
+    cepstra = np.random.default_rng(0).normal(size=(5, 13)) / np.arange(1, 14)
+    cepstra[:, 0] = 0.0
+    bands = np.pi * (np.arange(80) + 0.5) / 80
+    log_amplitude = cepstra @ np.cos(np.arange(13)[:, None] * bands)
+    decibel = 20 / np.log(10) * log_amplitude
+    np.testing.assert_allclose(decibel_cepstra(decibel), 54.935 * cepstra, rtol=1e-4, atol=1e-9)
+
+
+def test_legacy_figure_is_many_times_larger_and_says_that_it_is_no_decibel():
+    scorer = LegacyMelCepstralDistortion()
+    assert scorer.spec.unit == ""
+    assert "|not-dB|" in scorer.signature
+    ref, out = speech_like(seed=1), speech_like(seed=1, voice=1)
+    ratio = scorer.item(out=out, ref=ref).value / MelCepstralDistortion().item(out=out, ref=ref).value
+    assert 20 < ratio < 100
+    assert scorer.item(out=out, ref=ref).value == scorer.item(out=ref, ref=out).value
+
+
 def test_gate_keeps_the_frames_above_the_mean():
     power = np.outer([1.0, 0.02, 0.004, 1.0, 1e-6], np.ones(257))
     assert loud_frames(power, -20.0).tolist() == [True, True, False, True, False]
@@ -252,3 +272,14 @@ def test_variants_at_22050_hz_have_the_values_measured_with_other_tools(realdata
         value = scorer.item(out=read_audio(folder / f"{name}.wav"), ref=natural).value
         # Those were measured without trimming, and with coefficient 0 in the distance but not in the path.
         assert value == pytest.approx(expected, abs=0.25 if "c0" in options else 0.15)
+
+
+@pytest.mark.realdata
+def test_legacy_figure_of_unconverted_speech_is_in_the_range_of_published_ones(realdata):
+    folder = realdata / "a_parallel" / "vctk"
+    values = []
+    for number in ("003", "008", "011"):
+        ref, out = (read_audio(folder / name / f"{name}_{number}.wav") for name in ("p225", "p226"))
+        values.append(LegacyMelCepstralDistortion().item(out=out, ref=ref).value)
+    # 475 was measured over 54 pairs of speakers of the same corpus.
+    assert 380 < np.mean(values) < 570
