@@ -369,6 +369,17 @@ def doctor_verb(output: Format = OutputFormat.table) -> None:
         raise typer.Exit(5)
 
 
+@app.command("prefetch")
+def prefetch_verb(
+    names: Annotated[list[str], typer.Argument(help="What a recipe names, such as whisper:small.")],
+) -> None:
+    """Fetch weights and check their hashes, for a machine that will be offline."""
+    from doppelbench.benchmark.prefetch import prefetch
+
+    for name in names:
+        typer.echo(str(prefetch(name)))
+
+
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 

@@ -244,7 +244,7 @@ def example_players(
         ("source", f"source: {trial['source']['speaker']}", trial["source"])
     ]
     if trial["reference"] is not None:
-        places.append(("target", f"target: {trial['target']}", trial["reference"]))
+        places.append(("natural", f"target: {trial['target']}", trial["reference"]))
     for system in systems:
         if system["key"] in {"source", "natural"}:
             continue

@@ -77,7 +77,11 @@ def execute(
     config["corpus_hash"] = plan.corpus_hash
     last = STAGES.index(until)
     with Run.resume(
-        folder, config, command=["doppelbench", *sys.argv[1:]], environment=environment_record(), force=force
+        folder,
+        config,
+        command=["doppelbench", *sys.argv[1:]],
+        environment=environment_record(gpu=recipe.training.device != "cpu", seeds={"all": recipe.seed}),
+        force=force,
     ) as run:
         run.info.seeds = {"all": recipe.seed}
         run.info.corpus = {"label": recipe.corpus.label, "hash": plan.corpus_hash, "clips": len(plan.clips)}
@@ -515,11 +519,9 @@ def write_run_report(run: Run, figures: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def _machine(environment: Mapping[str, Any]) -> str:
-    cpu = environment.get("cpu", {})
-    gpus = environment.get("gpus") or []
-    parts = [str(cpu.get("model", "unknown CPU")), f"{cpu.get('cores', '?')} cores"]
-    parts += [str(gpu.get("name", gpu)) if isinstance(gpu, Mapping) else str(gpu) for gpu in gpus]
-    return ", ".join(parts)
+    machine, gpu = environment.get("machine") or {}, environment.get("gpu") or {}
+    processor, cores = machine.get("processor", "unknown processor"), machine.get("cores", "?")
+    return ", ".join([f"{processor}, {cores} cores", *gpu.get("names", [])])
 
 
 def _system_record(entry: Entry) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 
@@ -61,7 +61,8 @@ def render(rows: Sequence[Mapping[str, Any]], kind: str) -> str:
         lines = ["| " + " | ".join(shown) + " |", "|" + "---|" * len(shown)]
         lines += ["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in cells]
         return "\n".join(lines)
-    return _plain(shown, cells)
+    numeric = {c for c in shown if all(isinstance(row[c], int | float | None) for row in rows)}
+    return _plain(shown, cells, numeric)
 
 
 def to_json(value: Any) -> str:
@@ -92,15 +93,14 @@ def _markdown(cell: str) -> str:
     return cell.replace("|", "\\|").replace("\n", "<br>")
 
 
-def _plain(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+def _plain(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Set[str]) -> str:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        numeric = column in {"value", "low", "high", "n", "expected", "coverage"}
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     for row in cells:
         # Plain text, because a reason may hold what rich takes for markup.
         table.add_row(*(Text(cell) for cell in row))

@@ -13,7 +13,19 @@ from doppelbench.benchmark.listing import listing
 from doppelbench.benchmark.tables import render
 
 PAGE = Path(__file__).parent / "reference.md"
-VERBS = ("run", "train", "synthesize", "score", "compare", "gate", "ls", "describe", "data", "doctor")
+VERBS = (
+    "run",
+    "train",
+    "synthesize",
+    "score",
+    "compare",
+    "gate",
+    "ls",
+    "describe",
+    "data",
+    "doctor",
+    "prefetch",
+)
 
 
 def help_of(*words: str) -> str:

@@ -2,13 +2,15 @@
 reference?
 
 Jensen and Taal, IEEE/ACM TASLP 2016; the values are those of pystoi 0.4.1, without its random noise.
-There is no compensation of delay: the same signal shifted by 10 ms loses a tenth of its score. The kernel is
+There is no compensation of delay: the same signal shifted by 10 ms loses a tenth of its score; the option
+``align`` takes one global lag off first, as another figure with another signature. The kernel is
 :mod:`doppelbench.metrics.stoi_kernel`.
 """
 
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
+from doppelbench.metrics.alignment import ALIGN_RULE, aligned, check_align
 from doppelbench.metrics.audio_metric import AudioMetric
 from doppelbench.metrics.metric import ItemScore, MetricSpec
 from doppelbench.metrics.signals import LENGTH_RULE, RESAMPLER, same_length
@@ -16,7 +18,10 @@ from doppelbench.metrics.stoi_kernel import band_segments, extended_intelligibil
 
 
 class ExtendedShortTimeObjectiveIntelligibility(AudioMetric):
-    """ESTOI against a reference of the same timing; ``segments`` of 384 ms is in the statistics."""
+    """ESTOI against a reference of the same timing; ``segments`` of 384 ms is in the statistics.
+
+    With ``align`` the statistics also hold the lag that was taken off.
+    """
 
     spec = MetricSpec(
         name="estoi",
@@ -33,11 +38,16 @@ class ExtendedShortTimeObjectiveIntelligibility(AudioMetric):
         citation="Jensen and Taal, IEEE/ACM TASLP 2016",
     )
 
+    def __init__(self, align: bool = False) -> None:
+        """Choose whether the best global lag is taken off first."""
+        self.align = check_align(self.spec.name, align)
+
     @property
     def signature(self) -> str:
-        """Kernel, rates and rule for unequal lengths."""
+        """Kernel, rates, rule for unequal lengths and alignment."""
+        align = f"|{ALIGN_RULE}" if self.align else ""
         return (
-            f"estoi|pystoi-0.4.1-deterministic|sr{self.rate}-{RESAMPLER}|10k-octave|{LENGTH_RULE}"
+            f"estoi|pystoi-0.4.1-deterministic|sr{self.rate}-{RESAMPLER}|10k-octave|{LENGTH_RULE}{align}"
             f"|v{self.spec.version}"
         )
 
@@ -45,6 +55,9 @@ class ExtendedShortTimeObjectiveIntelligibility(AudioMetric):
         """Intelligibility of one output."""
         assert ref is not None
         out, ref = same_length(out=out, ref=ref, rate=self.rate)
+        stats: dict[str, float | bool] = {}
+        if self.align:
+            out, ref, stats = aligned(out=out, ref=ref, rate=self.rate)
         ref_segments, out_segments = band_segments(out=out, ref=ref, rate=self.rate)
         value = extended_intelligibility(ref_segments, out_segments)
-        return ItemScore(value, stats={"segments": len(ref_segments)})
+        return ItemScore(value, stats={"segments": len(ref_segments), **stats})

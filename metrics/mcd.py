@@ -10,17 +10,23 @@ DIO is the default because it takes a seventh of Harvest's time and moved the va
 recorded speech. Warping hides
 errors of speaking rate: the statistics hold the path length over the longer signal's frames beside each
     value.
+
+Each choice moves the value by more than many systems differ by (22.05 instead of 16 kHz by 0.3 to 0.8 dB,
+order 34 by 0.3 dB, coefficient 0 by 1 dB), so what differs is an option, for comparison with published
+values, and the signature names it. With coefficient 0 included, as pymcd, ESPnet and VERSA have it, the sum
+is no spectral distance any more and gain matters.
 """
 
 import math
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
 from importlib import metadata
 from typing import Literal
 
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError
+from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.level import ACTIVE_RANGE_DB, FRAME_SECONDS
 from doppelbench.metrics.dtw import warp
 from doppelbench.metrics.metric import ItemScore, MetricSpec
@@ -30,6 +36,9 @@ from doppelbench.metrics.warped_metric import WarpedMetric, path_score
 RATE = 16000
 ORDER = 24
 ALPHA = 0.41
+# Rates of analysis with the all-pass constants that fit the mel scale best there.
+ALPHAS: Mapping[int, float] = {16000: ALPHA, 22050: 0.455, 24000: 0.466}
+ORDERS = (13, 24, 34, 39)
 HOP_MS = 5.0
 DB_PER_DISTANCE = 10 / math.log(10) * math.sqrt(2)
 # A digitally silent frame has no envelope; this floor re the loudest bin keeps its logarithm finite.
@@ -78,6 +87,42 @@ def active_bounds(samples: np.ndarray, rate: int) -> tuple[int, int]:
     return int(starts[active[0]]), int(starts[active[-1]] + lengths[active[-1]])
 
 
+def world_envelope(
+    samples: np.ndarray, f0: Literal["dio", "harvest"] = "dio", rate: int = RATE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Power spectrum envelope of a signal by CheapTrick.
+
+    Args:
+        samples: float64, shape (n,).
+        f0: which of WORLD's estimators steers the envelope.
+        rate: samples per second.
+
+    Returns:
+        Power, shape (frames, bins), at least -120 dB re its largest value; and the times of the frames in
+        seconds, one every 5 ms.
+    """
+    import pyworld
+
+    if f0 == "dio":
+        coarse, times = pyworld.dio(samples, rate, frame_period=HOP_MS)
+        pitch = pyworld.stonemask(samples, coarse, times, rate)
+    else:
+        pitch, times = pyworld.harvest(samples, rate, frame_period=HOP_MS)
+    power = pyworld.cheaptrick(samples, pitch, times, rate)
+    return np.maximum(power, power.max() * 10 ** (FLOOR_DB / 10)), times
+
+
+def frames_within(times: np.ndarray, bounds: tuple[int, int], rate: int) -> np.ndarray:
+    """Which times in seconds lie within bounds in samples (:func:`active_bounds`); shape of ``times``."""
+    first, end = bounds
+    return (times >= first / rate) & (times < end / rate)
+
+
+def mel_cepstra(power: np.ndarray, order: int = ORDER, alpha: float = ALPHA) -> np.ndarray:
+    """Mel-cepstra of power spectra of shape (frames, bins); shape (frames, order + 1)."""
+    return np.log(power) @ mel_cepstrum_matrix(power.shape[1], order, alpha)
+
+
 def world_mel_cepstra(samples: np.ndarray, f0: Literal["dio", "harvest"] = "dio") -> np.ndarray:
     """Mel-cepstra of the active part of a signal at 16 kHz.
 
@@ -88,18 +133,17 @@ def world_mel_cepstra(samples: np.ndarray, f0: Literal["dio", "harvest"] = "dio"
     Returns:
         Shape (frames, 25), one frame every 5 ms; coefficient 0 first.
     """
-    import pyworld
+    power, times = world_envelope(samples, f0)
+    return mel_cepstra(power[frames_within(times, active_bounds(samples, RATE), RATE)])
 
-    if f0 == "dio":
-        coarse, times = pyworld.dio(samples, RATE, frame_period=HOP_MS)
-        pitch = pyworld.stonemask(samples, coarse, times, RATE)
-    else:
-        pitch, times = pyworld.harvest(samples, RATE, frame_period=HOP_MS)
-    power = pyworld.cheaptrick(samples, pitch, times, RATE)
-    power = np.maximum(power, power.max() * 10 ** (FLOOR_DB / 10))
-    first, end = active_bounds(samples, RATE)
-    inside = (times >= first / RATE) & (times < end / RATE)
-    return np.log(power[inside]) @ mel_cepstrum_matrix(power.shape[1], ORDER, ALPHA)
+
+def loud_frames(power: np.ndarray, gate_db: float) -> np.ndarray:
+    """Which frames of power spectra (frames, bins) have at least ``gate_db`` re their mean power.
+
+    The gate of sprocket and VERSA, whose usual threshold is -20 dB.
+    """
+    total = power.sum(axis=1) - (power[:, 0] + power[:, -1]) / 2
+    return total >= total.mean() * 10 ** (gate_db / 10)
 
 
 class MelCepstralDistortion(WarpedMetric):
@@ -119,25 +163,107 @@ class MelCepstralDistortion(WarpedMetric):
         citation="Kubichek, PACRIM 1993; Morise et al., WORLD, IEICE 2016",
     )
 
-    def __init__(self, f0: Literal["dio", "harvest"] = "dio") -> None:
-        """Choose the F0 estimator: ``dio`` (with StoneMask) or ``harvest``."""
-        if f0 not in ("dio", "harvest"):
-            raise InputError(f"mcd: f0 is dio or harvest, not '{f0}'")
+    def __init__(
+        self,
+        f0: Literal["dio", "harvest"] = "dio",
+        rate: int = RATE,
+        order: int = ORDER,
+        c0: Literal["out", "in"] = "out",
+        align: Literal["dtw", "none"] = "dtw",
+        norm: Literal["path", "reference"] = "path",
+        gate: float | None = None,
+    ) -> None:
+        """Choose a variant; only values of one signature compare.
+
+        Args:
+            f0: estimator, ``dio`` (with StoneMask) or ``harvest``.
+            rate: of the analysis: 16000, 22050 or 24000, with the all-pass constant that belongs to it. In a
+                recording of a lower rate the band above its sound is empty, and counts.
+            order: highest coefficient: 13, 24, 34 or 39.
+            c0: ``in`` lets coefficient 0 into path and distance, as pymcd, ESPnet and VERSA do.
+            align: ``none`` compares frame by frame; both signals are trimmed to the active part of the
+                reference, and more than one frame of difference in length is ``length_mismatch``.
+            norm: ``reference`` divides by the frames of the reference instead of the path.
+            gate: leave out frames that are quieter than this many dB re the mean power of their signal, such
+                as -20; of the reference alone with ``align=none``.
+
+        Raises:
+            InputError: for any other choice.
+        """
+        _check("f0", f0, ("dio", "harvest"))
+        _check("rate", rate, tuple(ALPHAS))
+        _check("order", order, ORDERS)
+        _check("c0", c0, ("out", "in"))
+        _check("align", align, ("dtw", "none"))
+        _check("norm", norm, ("path", "reference"))
+        if gate is not None and not (isinstance(gate, (int, float)) and -100 <= gate < 0):
+            raise InputError(f"mcd: gate is a number of dB from -100 to 0, not '{gate}'")
         self.f0: Literal["dio", "harvest"] = f0
+        self.analysis_rate = rate
+        self.order = order
+        self.first = 0 if c0 == "in" else 1
+        self.align = align
+        self.norm = norm
+        self.gate = gate
+
+    @cached_property
+    def rate(self) -> int:
+        """Samples per second of the analysis."""
+        return self.analysis_rate
 
     @property
     def signature(self) -> str:
         """Envelope, rate, order, warping constant, hop, coefficients, trimming, alignment and mean."""
         f0 = "dio-stonemask" if self.f0 == "dio" else "harvest"
+        trim = "trim" if self.align == "dtw" else "trim-by-reference"
+        gate = "" if self.gate is None else f"|gate{self.gate:g}dB-mean"
+        align = "dtw-exact" if self.align == "dtw" else "frame-aligned"
         return (
-            f"mcd|world-{metadata.version('pyworld')}-{f0}-cheaptrick|sr{RATE}-{RESAMPLER}|o{ORDER}|a{ALPHA}"
-            f"|{HOP_MS:g}ms|c1-{ORDER}|trim-{ACTIVE_RANGE_DB:g}dB-20ms|dtw-exact|path-mean|v{self.spec.version}"
+            f"mcd|world-{metadata.version('pyworld')}-{f0}-cheaptrick|sr{self.rate}-{RESAMPLER}|o{self.order}"
+            f"|a{ALPHAS[self.rate]}|{HOP_MS:g}ms|c{self.first}-{self.order}"
+            f"|{trim}-{ACTIVE_RANGE_DB:g}dB-20ms{gate}|{align}|{self.norm}-mean|v{self.spec.version}"
         )
 
     def score(self, out: np.ndarray, ref: np.ndarray | None, clip: Clip | None) -> ItemScore:
         """Distortion of one output against the parallel recording."""
         assert ref is not None
-        cepstra_ref = world_mel_cepstra(ref, self.f0)[:, 1:]
-        cepstra_out = world_mel_cepstra(out, self.f0)[:, 1:]
-        path = warp(cepstra_ref, cepstra_out)
-        return path_score(path.cost * DB_PER_DISTANCE, path.length, len(cepstra_ref), len(cepstra_out))
+        power_ref, times_ref = world_envelope(ref, self.f0, self.rate)
+        power_out, times_out = world_envelope(out, self.f0, self.rate)
+        kept_ref = self._kept(ref, power_ref, times_ref)
+        if self.align == "dtw":
+            kept_out = self._kept(out, power_out, times_out)
+            cepstra_ref, cepstra_out = self._cepstra(power_ref[kept_ref]), self._cepstra(power_out[kept_out])
+            path = warp(cepstra_ref, cepstra_out)
+            total, length = path.cost, path.length
+        else:
+            frames = min(len(power_ref), len(power_out))
+            self._check_lengths(out=out, ref=ref)
+            kept = kept_ref[kept_ref < frames]
+            cepstra_ref, cepstra_out = self._cepstra(power_ref[kept]), self._cepstra(power_out[kept])
+            total = float(np.linalg.norm(cepstra_ref - cepstra_out, axis=1).sum())
+            length = len(kept)
+        frames_ref, frames_out = len(cepstra_ref), len(cepstra_out)
+        divisor = frames_ref if self.norm == "reference" else length
+        return path_score(total * DB_PER_DISTANCE, length, frames_ref, frames_out, divisor=divisor)
+
+    def _kept(self, samples: np.ndarray, power: np.ndarray, times: np.ndarray) -> np.ndarray:
+        inside = np.flatnonzero(frames_within(times, active_bounds(samples, self.rate), self.rate))
+        return inside if self.gate is None else inside[loud_frames(power[inside], self.gate)]
+
+    def _cepstra(self, power: np.ndarray) -> np.ndarray:
+        return mel_cepstra(power, self.order, ALPHAS[self.rate])[:, self.first :]
+
+    def _check_lengths(self, *, out: np.ndarray, ref: np.ndarray) -> None:
+        difference = 1000 * abs(out.size - ref.size) / self.rate
+        if difference > HOP_MS:
+            raise MediaError(
+                "length_mismatch",
+                f"the lengths of output and reference differ by {difference:.1f} ms; without time warping at "
+                f"most one frame of {HOP_MS:g} ms is allowed",
+            )
+
+
+def _check(option: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        choices = [str(choice) for choice in allowed]
+        raise InputError(f"mcd: {option} is {', '.join(choices[:-1])} or {choices[-1]}, not '{value}'")

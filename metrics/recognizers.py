@@ -180,6 +180,11 @@ class Whisper(Recognizer):
         return str(result["text"]).strip()
 
 
+def whisper_cache() -> Path:
+    """Folder in which openai-whisper keeps its checkpoints."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whisper"
+
+
 def whisper_checkpoint(model: str) -> Path:
     """Path of a whisper checkpoint: a file, or a known size in whisper's cache. Nothing is downloaded.
 
@@ -189,7 +194,7 @@ def whisper_checkpoint(model: str) -> Path:
     path = Path(model).expanduser()
     if path.is_file():
         return path
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whisper"
+    cache = whisper_cache()
     cached = cache / f"{model}.pt"
     if re.fullmatch(r"[a-z0-9.-]+", model) and cached.is_file():
         return cached

@@ -18,12 +18,20 @@ ENTRY_POINT_GROUP = "doppelbench.metrics"
 BUILT_IN = {
     "cer": "doppelbench.metrics.cer:CharacterErrorRate",
     "estoi": "doppelbench.metrics.estoi:ExtendedShortTimeObjectiveIntelligibility",
+    "f0_correlation": "doppelbench.metrics.f0_correlation:FundamentalFrequencyCorrelation",
+    "f0_rmse": "doppelbench.metrics.f0_rmse:FundamentalFrequencyError",
+    "lag": "doppelbench.metrics.lag:GlobalLag",
+    "lsd": "doppelbench.metrics.lsd:LogSpectralDistance",
     "mcd": "doppelbench.metrics.mcd:MelCepstralDistortion",
+    "mcd_legacy": "doppelbench.metrics.mcd_legacy:LegacyMelCepstralDistortion",
     "mcd_mel": "doppelbench.metrics.mcd_mel:MelBandCepstralDistance",
+    "mel_l1": "doppelbench.metrics.mel_l1:MelDistance",
     "pesq_nb": "doppelbench.metrics.pesq_nb:NarrowBandPesq",
     "pesq_wb": "doppelbench.metrics.pesq_wb:WideBandPesq",
     "sca": "doppelbench.metrics.sca:SpeakerClassificationAccuracy",
+    "si_sdr": "doppelbench.metrics.si_sdr:ScaleInvariantSignalToDistortionRatio",
     "stoi": "doppelbench.metrics.stoi:ShortTimeObjectiveIntelligibility",
+    "voicing_error": "doppelbench.metrics.voicing_error:VoicingError",
     "wer": "doppelbench.metrics.wer:WordErrorRate",
 }
 

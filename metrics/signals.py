@@ -5,10 +5,12 @@ Every metric works on mono float64 at the rate of its spec; the resampler is sox
 :class:`~doppelbench.corpora.errors.MediaError`, whose status becomes the status of the item.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from doppelbench.corpora.errors import MediaError
-from doppelbench.corpora.level import SILENCE_DB, active_level
+from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.level import SILENCE_DB, TARGET_DB, active_level
 from doppelbench.corpora.media import Audio, Video, resample
 
 RESAMPLER = "soxr-vhq"
@@ -83,3 +85,26 @@ def same_length(*, out: np.ndarray, ref: np.ndarray, rate: int) -> tuple[np.ndar
         )
     shorter = min(out.size, ref.size)
     return out[:shorter], ref[:shorter]
+
+
+@dataclass(frozen=True, slots=True)
+class Leveling:
+    """The option ``level`` of the metric ``name``: ``active``, the house's level, or ``raw``, as it is."""
+
+    name: str
+    level: str
+
+    def __post_init__(self) -> None:
+        if self.level not in ("active", "raw"):
+            raise InputError(f"{self.name}: level is active or raw, not '{self.level}'")
+
+    @property
+    def rule(self) -> str:
+        """How signatures name it."""
+        return "level-raw" if self.level == "raw" else f"level{TARGET_DB:g}dBov-active"
+
+    def apply(self, samples: np.ndarray, rate: int) -> np.ndarray:
+        """The signal, float64 of shape (n,), at the level that was chosen."""
+        if self.level == "raw":
+            return samples
+        return samples * 10 ** ((TARGET_DB - active_level(samples, rate)) / 20)

@@ -7,7 +7,9 @@ from doppelbench.metrics.audio_metric import AudioMetric, scored_items
 from doppelbench.metrics.metric import Figure, ItemScore
 
 
-def path_score(total: float, length: int, frames_ref: int, frames_out: int) -> ItemScore:
+def path_score(
+    total: float, length: int, frames_ref: int, frames_out: int, *, divisor: int | None = None
+) -> ItemScore:
     """Mean over the path, with what is needed to pool it and to see how much was warped.
 
     Args:
@@ -15,22 +17,24 @@ def path_score(total: float, length: int, frames_ref: int, frames_out: int) -> I
         length: steps of the path.
         frames_ref: frames of the reference.
         frames_out: frames of the output.
+        divisor: frames to divide by instead of the path's, such as those of the reference.
 
     Returns:
         A score whose statistics are ``sum``, ``path``, ``frames_ref``, ``frames_out`` and ``ratio``, the
         path length
-        over the frames of the longer signal: 1 when nothing was warped against the diagonal.
+        over the frames of the longer signal: 1 when nothing was warped against the diagonal. A ``divisor``
+        other than the path is among them.
     """
-    return ItemScore(
-        total / length,
-        stats={
-            "sum": total,
-            "path": length,
-            "frames_ref": frames_ref,
-            "frames_out": frames_out,
-            "ratio": length / max(frames_ref, frames_out),
-        },
-    )
+    stats = {
+        "sum": total,
+        "path": length,
+        "frames_ref": frames_ref,
+        "frames_out": frames_out,
+        "ratio": length / max(frames_ref, frames_out),
+    }
+    if divisor is not None and divisor != length:
+        stats["divisor"] = divisor
+    return ItemScore(total / (divisor or length), stats=stats)
 
 
 class WarpedMetric(AudioMetric):
@@ -42,7 +46,7 @@ class WarpedMetric(AudioMetric):
         scored, _ = scored_items(items, clusters)
         if not scored:
             return figure
-        frames = sum(item.stats["path"] for item in scored)
+        frames = sum(item.stats.get("divisor", item.stats["path"]) for item in scored)
         details = {
             "pooled": sum(sorted(item.stats["sum"] for item in scored)) / frames,
             "ratio": sum(sorted(item.stats["ratio"] for item in scored)) / len(scored),

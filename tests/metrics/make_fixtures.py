@@ -6,6 +6,7 @@ difference before committing it.
 
 import json
 import tempfile
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import numpy as np
 import pesq
 import pystoi
 import pyworld
+import scipy.signal
+import scipy.stats
 import soundfile
 from metric_examples import speech_like
 
@@ -66,34 +69,167 @@ def kubichek(ref: np.ndarray, out: np.ndarray) -> float:
         return mel_cepstral_distance.compare_audio_files(*paths, dtw_radius=None)[0]
 
 
-def projected_cepstra(samples: np.ndarray) -> np.ndarray:
-    """Mel-cepstra by numerical projection of the log envelope on cosines of the warped frequency."""
-    alpha, rate = 0.41, 16000
-    coarse, times = pyworld.dio(samples, rate, frame_period=5.0)
-    power = pyworld.cheaptrick(samples, pyworld.stonemask(samples, coarse, times, rate), times, rate)
+def loud_frames(samples: np.ndarray, times: np.ndarray, rate: int = 16000) -> np.ndarray:
+    """Which times lie between the first and the last 20 ms within 40 dB of the loudest."""
     frame = rate // 50
     blocks = [np.mean(samples[start : start + frame] ** 2) for start in range(0, samples.size, frame)]
     loud = [index for index, value in enumerate(blocks) if value >= max(blocks) * 1e-4]
-    kept = (times >= loud[0] * 0.02) & (times < min((loud[-1] + 1) * frame, samples.size) / rate)
+    return (times >= loud[0] * 0.02) & (times < min((loud[-1] + 1) * frame, samples.size) / rate)
+
+
+def projected_cepstra(
+    samples: np.ndarray,
+    *,
+    rate: int = 16000,
+    alpha: float = 0.41,
+    orders: range = range(1, 25),
+    trim: np.ndarray | None = None,
+) -> np.ndarray:
+    """Mel-cepstra by numerical projection of the log envelope on cosines of the warped frequency.
+
+    ``trim`` is the signal whose silence says what is cut off; the samples themselves when None.
+    """
+    coarse, times = pyworld.dio(samples, rate, frame_period=5.0)
+    power = pyworld.cheaptrick(samples, pyworld.stonemask(samples, coarse, times, rate), times, rate)
+    kept = loud_frames(samples if trim is None else trim, times, rate)
     omega = np.linspace(0, np.pi, power.shape[1])
     warped = omega + 2 * np.arctan2(alpha * np.sin(omega), 1 - alpha * np.cos(omega))
     slope = (1 - alpha**2) / (1 + alpha**2 - 2 * alpha * np.cos(omega))
-    integrand = 0.5 * np.log(power[kept])[:, None, :] * np.cos(np.arange(1, 25)[:, None] * warped) * slope
-    return 2 / np.pi * np.trapezoid(integrand, omega, axis=2)
+    cosines = np.cos(np.array(orders)[:, None] * warped)
+    integrand = 0.5 * np.log(power[kept])[:, None, :] * cosines * slope
+    share = np.where(np.array(orders) == 0, 1, 2) / np.pi
+    return share * np.trapezoid(integrand, omega, axis=2)
 
 
 def distortion(ref: np.ndarray, out: np.ndarray) -> float:
     """MCD from projected cepstra and librosa's time warping."""
-    ref, out = projected_cepstra(ref), projected_cepstra(out)
+    return warped_distortion(projected_cepstra(ref), projected_cepstra(out))
+
+
+def warped_distortion(ref: np.ndarray, out: np.ndarray, *, per_reference_frame: bool = False) -> float:
+    """Distortion of two sequences of cepstra on librosa's path."""
     total, path = librosa.sequence.dtw(X=ref.T, Y=out.T, metric="euclidean")
-    return 10 / np.log(10) * np.sqrt(2) * total[-1, -1] / len(path)
+    return 10 / np.log(10) * np.sqrt(2) * total[-1, -1] / (len(ref) if per_reference_frame else len(path))
+
+
+def variant_cases() -> list[dict]:
+    """MCD with other options than the default."""
+    cases = []
+
+    def add(pair: str, options: dict, expected: Callable[..., float], **rate: int) -> None:
+        specs = [spec | rate for spec in PAIRS[pair]]
+        value = expected(*(speech_like(**spec).samples.astype(np.float64) for spec in specs))
+        name = f"{pair}, {' '.join(f'{key}={choice}' for key, choice in options.items())}"
+        case = {"name": name, "ref": specs[0], "out": specs[1], "options": options}
+        cases.append(case | {"expected": float(value), "tolerance": 1e-3})
+
+    def of_cepstra(*, per_reference_frame: bool = False, **settings: object) -> Callable[..., float]:
+        return lambda *signals: warped_distortion(
+            *(projected_cepstra(samples, **settings) for samples in signals),
+            per_reference_frame=per_reference_frame,
+        )
+
+    for rate, alpha in ((22050, 0.455), (24000, 0.466)):
+        add("another voice", {"rate": rate}, of_cepstra(rate=rate, alpha=alpha), rate=rate)
+    for order in (13, 34, 39):
+        add("other words", {"order": order}, of_cepstra(orders=range(1, order + 1)))
+    add("other words", {"c0": "in"}, of_cepstra(orders=range(25)))
+    add("other words", {"norm": "reference"}, of_cepstra(per_reference_frame=True))
+    add("noise at -15 dB", {"align": "none"}, frame_distortion)
+    return cases
+
+
+def frame_distortion(ref: np.ndarray, out: np.ndarray) -> float:
+    """Distortion frame by frame, both trimmed as the reference is."""
+    difference = projected_cepstra(ref) - projected_cepstra(out, trim=ref)
+    return 10 / np.log(10) * np.sqrt(2 * np.square(difference).sum(axis=1)).mean()
+
+
+def met_pitch(ref: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """F0 of both signals in Hz where their frames meet on librosa's path, shape (path, 2)."""
+    _, path = librosa.sequence.dtw(X=projected_cepstra(ref).T, Y=projected_cepstra(out).T)
+    tracks = []
+    for samples in (ref, out):
+        pitch, times = pyworld.harvest(samples, 16000, f0_floor=60.0, f0_ceil=500.0)
+        tracks.append(pitch[loud_frames(samples, times)])
+    return np.array([[tracks[0][i], tracks[1][j]] for i, j in path])
+
+
+def pitch_error(ref: np.ndarray, out: np.ndarray) -> float:
+    """F0 RMSE in cents."""
+    both = [(12 * np.log2(b / 440) - 12 * np.log2(a / 440)) for a, b in met_pitch(ref, out) if a * b > 0]
+    return 100 * float(np.linalg.norm(both) / len(both) ** 0.5)
+
+
+def pitch_correlation(ref: np.ndarray, out: np.ndarray) -> float:
+    """SciPy's correlation of log F0."""
+    pairs = met_pitch(ref, out)
+    return scipy.stats.pearsonr(*np.log(pairs[pairs.prod(axis=1) > 0]).T).statistic
+
+
+def voicing_error(ref: np.ndarray, out: np.ndarray) -> float:
+    """Share of met frames of unequal voicing in percent."""
+    return 100 * float(np.mean([(a > 0) != (b > 0) for a, b in met_pitch(ref, out)]))
+
+
+def leveled(samples: np.ndarray) -> np.ndarray:
+    """At an active level of -26 dB."""
+    starts = range(0, samples.size, 320)
+    blocks = np.array([np.mean(samples[start : start + 320] ** 2) for start in starts])
+    return samples * np.sqrt(10**-2.6 / blocks[blocks >= blocks.max() * 1e-4].mean())
+
+
+def spectral_distance(ref: np.ndarray, out: np.ndarray) -> float:
+    """LSD from librosa's transform."""
+    logarithms = []
+    for samples in cut(leveled(ref), leveled(out)):
+        amplitude = np.abs(librosa.stft(samples, n_fft=2048, hop_length=512, center=False)) / 512
+        logarithms.append(20 * np.log10(np.maximum(amplitude, 1e-5)))
+    return float(np.sqrt(((logarithms[0] - logarithms[1]) ** 2).mean(axis=0)).mean())
+
+
+def mel_decibel(samples: np.ndarray) -> np.ndarray:
+    """The exemplar paper's mel spectrogram in dB from librosa, shape (80, frames)."""
+    high = scipy.signal.lfilter([1.0, -0.97], [1.0], samples)
+    mel = librosa.feature.melspectrogram(
+        y=high, sr=16000, n_fft=800, hop_length=200, n_mels=80, power=1, pad_mode="constant"
+    )
+    return np.clip(20 * np.log10(mel), -120, 5)
+
+
+def legacy_distortion(ref: np.ndarray, out: np.ndarray) -> float:
+    """The mis-scaled figure from librosa's coefficients and path; silence trimmed in blocks of 20 ms."""
+    cepstra = []
+    for samples in (leveled(ref), leveled(out)):
+        kept = np.flatnonzero(loud_frames(samples, np.arange(samples.size) / 16000))
+        cepstra.append(librosa.feature.mfcc(S=mel_decibel(samples[kept[0] : kept[-1] + 1]), n_mfcc=13).T)
+    return warped_distortion(*cepstra)
+
+
+def mel_distance(ref: np.ndarray, out: np.ndarray) -> float:
+    """Mel L1 from librosa's mel spectrogram."""
+    first, second = (mel_decibel(samples) for samples in cut(leveled(ref), leveled(out)))
+    return float(np.abs(first - second).mean())
+
+
+def distortion_ratio(ref: np.ndarray, out: np.ndarray) -> float:
+    """SI-SDR from Pearson's correlation: the explained over the unexplained variance."""
+    explained = scipy.stats.pearsonr(*cut(ref, out)).statistic ** 2
+    return float(10 * np.log10(explained / (1 - explained)))
+
+
+def lag_size(ref: np.ndarray, out: np.ndarray) -> float:
+    """Lag in ms from SciPy's direct cross-correlation."""
+    ref, out = (samples - samples.mean() for samples in cut(ref, out))
+    values = scipy.signal.correlate(out, ref, method="direct")
+    lags = scipy.signal.correlation_lags(out.size, ref.size)
+    near = np.abs(lags) <= 1600
+    return float(abs(lags[near][values[near].argmax()]) / 16)
 
 
 def librosa_features(samples: np.ndarray) -> list[float]:
     """The 242 numbers of the speaker classifier at an active level of -26 dB."""
-    frame = 320
-    blocks = np.mean(samples[: samples.size // frame * frame].reshape(-1, frame) ** 2, axis=1)
-    samples = samples * np.sqrt(10**-2.6 / blocks[blocks >= blocks.max() * 1e-4].mean())
+    samples = leveled(samples)
     cepstra = librosa.feature.mfcc(
         y=samples, sr=16000, n_mfcc=40, n_fft=2048, win_length=256, hop_length=128, n_mels=200
     )
@@ -117,7 +253,17 @@ def main() -> None:
     cases = signal_cases(kubichek, 1e-9)
     write("mcd_mel", f"mel_cepstral_distance {version('mel-cepstral-distance')}", cases)
     source = f"pyworld {version('pyworld')}, numerical projection, librosa {librosa.__version__} time warping"
-    write("mcd", source, signal_cases(distortion, 1e-3))
+    write("mcd", source, signal_cases(distortion, 1e-3) + variant_cases())
+    pitch = source.replace("numerical", "Harvest, numerical")
+    for name, expected in (("f0_rmse", pitch_error), ("voicing_error", voicing_error)):
+        write(name, pitch, signal_cases(expected, 1e-6))
+    correlation = signal_cases(pitch_correlation, 1e-9)
+    write("f0_correlation", f"{pitch}, SciPy {version('scipy')}", correlation)
+    write("mcd_legacy", f"librosa {librosa.__version__}", signal_cases(legacy_distortion, 1e-2))
+    write("lsd", f"librosa {librosa.__version__}", signal_cases(spectral_distance, 1e-3))
+    write("mel_l1", f"librosa {librosa.__version__}", signal_cases(mel_distance, 1e-3))
+    write("si_sdr", f"SciPy {version('scipy')}", signal_cases(distortion_ratio, 1e-6))
+    write("lag", f"SciPy {version('scipy')}", signal_cases(lag_size, 0))
     for name, rate in (("wer", jiwer.wer), ("cer", jiwer.cer)):
         texts = [
             {"reference": reference, "transcript": heard, "expected": rate(reference, heard), "tolerance": 0}

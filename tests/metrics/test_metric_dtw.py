@@ -2,7 +2,7 @@ import librosa
 import numpy as np
 import pytest
 
-from doppelbench.metrics.dtw import warp
+from doppelbench.metrics.dtw import warp, warping_path
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -62,3 +62,22 @@ def test_equal_sequences_follow_the_diagonal_at_no_cost():
 def test_no_frames_are_an_error():
     with pytest.raises(ValueError, match="without frames"):
         warp(np.empty((0, 2)), np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_path_is_that_of_librosa(seed):
+    generator = np.random.default_rng(seed)
+    first, second = generator.normal(size=(37, 4)), generator.normal(size=(29, 4))
+    _, path = librosa.sequence.dtw(X=first.T, Y=second.T)
+    assert np.array_equal(np.column_stack(warping_path(first, second)), path[::-1])
+
+
+def test_path_with_ties_has_the_cost_and_length_of_the_table():
+    generator = np.random.default_rng(1)
+    first, second = generator.integers(0, 3, size=(2, 40, 1)).astype(float)
+    rows, columns = warping_path(first, second[:30])
+    found = warp(first, second[:30])
+    assert np.abs(first[rows] - second[columns]).sum() == found.cost
+    assert len(rows) == found.length
+    steps = set(zip(np.diff(rows).tolist(), np.diff(columns).tolist(), strict=True))
+    assert steps <= {(1, 1), (1, 0), (0, 1)}
