@@ -58,6 +58,8 @@ def warp(
 def warping_path(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which frames meet on the best path of :func:`warp`.
 
+    Takes one byte for each pair of frames: 144 MB for two signals of a minute with frames of 5 ms.
+
     Args:
         first: shape (n, k).
         second: shape (m, k).

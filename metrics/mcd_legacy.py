@@ -50,7 +50,7 @@ class LegacyMelCepstralDistortion(WarpedMetric):
         direction="lower",
         range=(0.0, None),
         needs=frozenset({"ref"}),
-        cost=2.0,
+        cost=1.0,
         rate=SETTINGS.rate,
         seconds=(0.1, None),
         citation="Values explained: Deng et al., ICLR 2021, table 2",

@@ -31,8 +31,8 @@ HIGH_HZ = 500.0
 # Fewer frames, a tenth of a second, say nothing of an intonation.
 MIN_COVOICED = 20
 CENTS_PER_OCTAVE = 1200.0
-# Both signals of a few items, so that the three measures of F0 estimate it once.
-CACHED_SIGNALS = 8
+# Both signals of two items, so that the three measures of F0 estimate it once.
+CACHED_SIGNALS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,6 +29,7 @@ BUILT_IN = {
     "pesq_nb": "doppelbench.metrics.pesq_nb:NarrowBandPesq",
     "pesq_wb": "doppelbench.metrics.pesq_wb:WideBandPesq",
     "sca": "doppelbench.metrics.sca:SpeakerClassificationAccuracy",
+    "secs": "doppelbench.metrics.secs:SpeakerEmbeddingSimilarity",
     "si_sdr": "doppelbench.metrics.si_sdr:ScaleInvariantSignalToDistortionRatio",
     "stoi": "doppelbench.metrics.stoi:ShortTimeObjectiveIntelligibility",
     "voicing_error": "doppelbench.metrics.voicing_error:VoicingError",

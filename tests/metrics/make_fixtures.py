@@ -17,7 +17,9 @@ import numpy as np
 import pesq
 import pystoi
 import pyworld
+import resemblyzer
 import scipy.signal
+import scipy.spatial
 import scipy.stats
 import soundfile
 from metric_examples import speech_like
@@ -206,6 +208,16 @@ def legacy_distortion(ref: np.ndarray, out: np.ndarray) -> float:
     return warped_distortion(*cepstra)
 
 
+def speaker_similarity(ref: np.ndarray, out: np.ndarray) -> float:
+    """SECS from Resemblyzer itself."""
+    encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
+    vectors = [
+        encoder.embed_utterance(resemblyzer.preprocess_wav(leveled(samples).astype(np.float32)))
+        for samples in (ref, out)
+    ]
+    return 1 - scipy.spatial.distance.cosine(*vectors)
+
+
 def mel_distance(ref: np.ndarray, out: np.ndarray) -> float:
     """Mel L1 from librosa's mel spectrogram."""
     first, second = (mel_decibel(samples) for samples in cut(leveled(ref), leveled(out)))
@@ -260,6 +272,7 @@ def main() -> None:
     correlation = signal_cases(pitch_correlation, 1e-9)
     write("f0_correlation", f"{pitch}, SciPy {version('scipy')}", correlation)
     write("mcd_legacy", f"librosa {librosa.__version__}", signal_cases(legacy_distortion, 1e-2))
+    write("secs", f"Resemblyzer {version('resemblyzer')}", signal_cases(speaker_similarity, 1e-4))
     write("lsd", f"librosa {librosa.__version__}", signal_cases(spectral_distance, 1e-3))
     write("mel_l1", f"librosa {librosa.__version__}", signal_cases(mel_distance, 1e-3))
     write("si_sdr", f"SciPy {version('scipy')}", signal_cases(distortion_ratio, 1e-6))

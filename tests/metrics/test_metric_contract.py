@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 import soundfile
-from metric_examples import speech_like
+from metric_examples import skip_without_backend, speech_like
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.media import Audio, read_audio
@@ -31,6 +31,7 @@ def classifier():
 
 @pytest.fixture(params=sorted(BUILT_IN))
 def make(request, classifier):
+    skip_without_backend(request.param)
     options = {"sca": {"classifier": classifier}}
     options |= {name: {"recognizer": "pocketsphinx-grid"} for name in ("wer", "cer")}
     return lambda: metric(request.param, **options.get(request.param, {}))
