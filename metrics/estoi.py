@@ -9,19 +9,16 @@ There is no compensation of delay: the same signal shifted by 10 ms loses a tent
 
 import numpy as np
 
-from doppelbench.corpora.clip import Clip
-from doppelbench.metrics.alignment import ALIGN_RULE, aligned, check_align
-from doppelbench.metrics.audio_metric import AudioMetric
-from doppelbench.metrics.metric import ItemScore, MetricSpec
-from doppelbench.metrics.signals import LENGTH_RULE, RESAMPLER, same_length
+from doppelbench.metrics.metric import MetricSpec
+from doppelbench.metrics.same_timing_metric import SameTimingMetric
+from doppelbench.metrics.signals import RESAMPLER
 from doppelbench.metrics.stoi_kernel import band_segments, extended_intelligibility
 
+RATE = 16000
 
-class ExtendedShortTimeObjectiveIntelligibility(AudioMetric):
-    """ESTOI against a reference of the same timing; ``segments`` of 384 ms is in the statistics.
 
-    With ``align`` the statistics also hold the lag that was taken off.
-    """
+class ExtendedShortTimeObjectiveIntelligibility(SameTimingMetric):
+    """ESTOI against a reference of the same timing; ``segments`` of 384 ms is in the statistics."""
 
     spec = MetricSpec(
         name="estoi",
@@ -32,32 +29,14 @@ class ExtendedShortTimeObjectiveIntelligibility(AudioMetric):
         range=(-1.0, 1.0),
         needs=frozenset({"ref"}),
         cost=2.5,
-        rate=16000,
+        rate=RATE,
         seconds=(0.4, None),
         same_timing=True,
         citation="Jensen and Taal, IEEE/ACM TASLP 2016",
     )
+    recipe = f"pystoi-0.4.1-deterministic|sr{RATE}-{RESAMPLER}|10k-octave"
 
-    def __init__(self, align: bool = False) -> None:
-        """Choose whether the best global lag is taken off first."""
-        self.align = check_align(self.spec.name, align)
-
-    @property
-    def signature(self) -> str:
-        """Kernel, rates, rule for unequal lengths and alignment."""
-        align = f"|{ALIGN_RULE}" if self.align else ""
-        return (
-            f"estoi|pystoi-0.4.1-deterministic|sr{self.rate}-{RESAMPLER}|10k-octave|{LENGTH_RULE}{align}"
-            f"|v{self.spec.version}"
-        )
-
-    def score(self, out: np.ndarray, ref: np.ndarray | None, clip: Clip | None) -> ItemScore:
-        """Intelligibility of one output."""
-        assert ref is not None
-        out, ref = same_length(out=out, ref=ref, rate=self.rate)
-        stats: dict[str, float | bool] = {}
-        if self.align:
-            out, ref, stats = aligned(out=out, ref=ref, rate=self.rate)
-        ref_segments, out_segments = band_segments(out=out, ref=ref, rate=self.rate)
-        value = extended_intelligibility(ref_segments, out_segments)
-        return ItemScore(value, stats={"segments": len(ref_segments), **stats})
+    def compare(self, *, out: np.ndarray, ref: np.ndarray) -> tuple[float, dict[str, float | bool]]:
+        """Intelligibility of one output, and how many segments it rests on."""
+        ref_segments, out_segments = band_segments(out=out, ref=ref, rate=RATE)
+        return extended_intelligibility(ref_segments, out_segments), {"segments": len(ref_segments)}

@@ -7,15 +7,14 @@ enhancement and separation, and says nothing of vocoded or converted speech.
 
 import numpy as np
 
-from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import MediaError
-from doppelbench.metrics.alignment import ALIGN_RULE, aligned, check_align
-from doppelbench.metrics.audio_metric import AudioMetric
-from doppelbench.metrics.metric import ItemScore, MetricSpec
-from doppelbench.metrics.signals import LENGTH_RULE, RESAMPLER, same_length
+from doppelbench.metrics.metric import MetricSpec
+from doppelbench.metrics.same_timing_metric import SameTimingMetric
+from doppelbench.metrics.signals import RESAMPLER
 
 # An exact copy has no finite ratio; 16-bit samples of full scale reach 98 dB.
 CAP_DB = 100.0
+RATE = 16000
 
 
 def scale_invariant_ratio(*, out: np.ndarray, ref: np.ndarray) -> float:
@@ -34,11 +33,10 @@ def scale_invariant_ratio(*, out: np.ndarray, ref: np.ndarray) -> float:
         return float(10 * (np.log10(target @ target) - np.log10(residual @ residual)))
 
 
-class ScaleInvariantSignalToDistortionRatio(AudioMetric):
+class ScaleInvariantSignalToDistortionRatio(SameTimingMetric):
     """SI-SDR in dB, held within -100 to 100 dB; ``exact`` in the statistics says that the output is a copy.
 
-    A copy is what differs from the reference by a factor and less than 100 dB. With ``align`` the statistics
-    hold the lag that was taken off.
+    A copy is what differs from the reference by a factor and less than 100 dB.
     """
 
     spec = MetricSpec(
@@ -50,31 +48,14 @@ class ScaleInvariantSignalToDistortionRatio(AudioMetric):
         range=(-CAP_DB, CAP_DB),
         needs=frozenset({"ref"}),
         cost=0.2,
-        rate=16000,
+        rate=RATE,
         seconds=(0.1, None),
         same_timing=True,
         citation="Le Roux et al., ICASSP 2019",
     )
+    recipe = f"float64-zero-mean|cap{CAP_DB:g}dB|sr{RATE}-{RESAMPLER}"
 
-    def __init__(self, align: bool = False) -> None:
-        """Choose whether the best global lag is taken off first."""
-        self.align = check_align(self.spec.name, align)
-
-    @property
-    def signature(self) -> str:
-        """Means, cap, rate, alignment and rule for unequal lengths."""
-        align = f"|{ALIGN_RULE}" if self.align else ""
-        return (
-            f"si_sdr|float64-zero-mean|cap{CAP_DB:g}dB|sr{self.rate}-{RESAMPLER}|{LENGTH_RULE}{align}"
-            f"|v{self.spec.version}"
-        )
-
-    def score(self, out: np.ndarray, ref: np.ndarray | None, clip: Clip | None) -> ItemScore:
-        """Ratio of one output."""
-        assert ref is not None
-        out, ref = same_length(out=out, ref=ref, rate=self.rate)
-        stats: dict[str, float | bool] = {}
-        if self.align:
-            out, ref, stats = aligned(out=out, ref=ref, rate=self.rate)
+    def compare(self, *, out: np.ndarray, ref: np.ndarray) -> tuple[float, dict[str, float | bool]]:
+        """Ratio of one output, and whether it is a copy."""
         value = scale_invariant_ratio(out=out, ref=ref)
-        return ItemScore(float(np.clip(value, -CAP_DB, CAP_DB)), stats={"exact": value >= CAP_DB, **stats})
+        return float(np.clip(value, -CAP_DB, CAP_DB)), {"exact": value >= CAP_DB}
