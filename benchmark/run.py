@@ -16,9 +16,10 @@ from doppelbench.benchmark.config import ConfigError, Recipe
 from doppelbench.benchmark.figures import compute_figures
 from doppelbench.benchmark.plan import CLASSIFIER, Entry, Plan, make_plan
 from doppelbench.benchmark.progress import TaskProgress, TrainingWatch, say
+from doppelbench.benchmark.tasks import CRASHED, failed_status, score_task
 from doppelbench.benchmark.work import IDENTITY, build_system, trial_to_dict
-from doppelbench.corpora.clip import Trial
-from doppelbench.corpora.errors import DoppelbenchError, MediaError
+from doppelbench.corpora.clip import Clip, Trial
+from doppelbench.corpora.errors import DoppelbenchError
 from doppelbench.corpora.media import sha256_of
 from doppelbench.engine.environment import environment_record
 from doppelbench.engine.hashing import content_key
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 # Options that change how fast a run is and not what it finds.
 NOT_RESULTS = {"jobs", "item_timeout"}
-CRASHED = "crashed"
 STAGES = ("train", "synthesize", "score", "report")
 
 
@@ -233,8 +233,7 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
 
     def record(result: Result) -> None:
         if result.status != "ok":
-            status = "timeout" if result.status == "timeout" else CRASHED
-            failed_outputs[result.key] = {"status": status, "reason": result.reason}
+            failed_outputs[result.key] = {"status": failed_status(result), "reason": result.reason}
 
     _work(tasks, plan.recipe.jobs, plan.recipe.item_timeout, "synthesising", record)
 
@@ -291,24 +290,14 @@ def _classifier(run: Run, plan: Plan) -> Path:
 
 def _train_classifier(plan: Plan) -> "SpeakerClassifier":
     """Train on the natural clips that can be read; the others are named and left out."""
-    import numpy as np
+    from doppelbench.metrics.sca import train_classifier
 
-    from doppelbench.corpora.media import read_audio
-    from doppelbench.metrics.sca import RATE, features, train_on_features
+    def tell(clip: Clip, reason: str) -> None:
+        say(f"clip {clip.id} is left out of the training of the speaker classifier: {reason}")
 
     clips = plan.classifier_clips()
     say(f"training the speaker classifier on {len(clips)} natural clips")
-    rows, speakers = [], []
-    for clip in clips:
-        try:
-            if clip.audio is None:
-                raise MediaError("missing", f"clip {clip.id} has no audio")
-            rows.append(features(read_audio(clip.audio, rate=RATE, start=clip.start, end=clip.end)))
-        except MediaError as error:
-            say(f"clip {clip.id} is left out of the training of the speaker classifier: {error.reason}")
-        else:
-            speakers.append(clip.speaker)
-    return train_on_features(np.array(rows), speakers, seed=plan.recipe.seed)
+    return train_classifier(clips, seed=plan.recipe.seed, left_out=tell)
 
 
 def score_outputs(
@@ -416,32 +405,17 @@ def _score_task(run: Run, key: str, entry: Entry, trial: Trial, scorer: MetricEn
     options = dict(scorer.options)
     if scorer.name == "sca":
         options["sources"] = {trial.id: trial.source.speaker}
-    clip = {
-        "id": trial.id,
-        "speaker": trial.target,
-        "text": trial.source.text,
-        "audio": str(output),
-        "split": "test",
-    }
-    arguments = {
-        "metric": scorer.name,
-        "options": json.dumps(options, sort_keys=True),
-        "out": str(output),
-        "ref": None
-        if reference is None
-        else {"path": reference.audio, "start": reference.start, "end": reference.end},
-        "clip": clip,
-    }
-    cost = scorer.cost * output.stat().st_size
-    return Task(key, "doppelbench.benchmark.work:score_item", arguments, cost)
+    clip = Clip(trial.id, trial.target, audio=str(output), text=trial.source.text, split="test")
+    return score_task(key, scorer.name, options, output, reference, clip, scorer.cost)
 
 
 def _scored_row(row: ItemRow, result: Result) -> ItemRow:
     milliseconds = round(1000 * result.seconds, 3)
     if result.status == "ok":
         return replace(row, **result.value, milliseconds=milliseconds)
-    status = "timeout" if result.status == "timeout" else CRASHED
-    return replace(row, value=None, status=status, reason=result.reason, milliseconds=milliseconds)
+    return replace(
+        row, value=None, status=failed_status(result), reason=result.reason, milliseconds=milliseconds
+    )
 
 
 def _work(

@@ -11,6 +11,7 @@ from typing import Any
 from doppelbench.benchmark.config import parse_options
 from doppelbench.benchmark.figures import compute_figures
 from doppelbench.benchmark.progress import TaskProgress, say
+from doppelbench.benchmark.tasks import failed_status, score_task
 from doppelbench.benchmark.work import IDENTITY, synthesize_trial, train_system, trial_to_dict
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import InputError
@@ -154,35 +155,19 @@ def score_files(
         for name, options, scorer in scorers:
             key = f"{identifier}/{name}"
             rows[key] = {"system": system, "trial": identifier, "metric": name}
-            clip = {
-                "id": identifier,
-                "speaker": speaker or "",
-                "text": words,
-                "audio": str(path),
-                "split": "test",
-            }
-            arguments = {
-                "metric": name,
-                "options": canonical_json(options),
-                "out": str(path),
-                "ref": None
-                if "ref" not in scorer.spec.needs
-                else {"path": str(reference), "start": None, "end": None},
-                "clip": clip,
-            }
-            size = path.stat().st_size if path.is_file() else 0
-            tasks.append(
-                Task(key, "doppelbench.benchmark.work:score_item", arguments, scorer.spec.cost * size)
-            )
+            clip = Clip(identifier, speaker or "", audio=str(path), text=words, split="test")
+            natural = None
+            if "ref" in scorer.spec.needs:
+                natural = Clip(identifier, speaker or "", audio=str(reference))
+            tasks.append(score_task(key, name, options, path, natural, clip, scorer.spec.cost))
     with TaskProgress("scoring", len(tasks)) as progress:
         for result in run_pool(tasks, jobs=jobs, timeout=300.0):
             if result.status == "ok":
                 rows[result.key] |= result.value
             else:
-                status = "timeout" if result.status == "timeout" else "crashed"
                 rows[result.key] |= {
                     "value": None,
-                    "status": status,
+                    "status": failed_status(result),
                     "reason": result.reason,
                     "statistics": {},
                 }

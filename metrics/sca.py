@@ -15,7 +15,7 @@ coefficient 0 and the energy make the classifier listen to gain; and the seed is
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -178,7 +178,11 @@ def _rms(samples: np.ndarray) -> np.ndarray:
 
 
 def train_classifier(
-    clips: Sequence[Clip], *, seed: int = 0, settings: ClassifierSettings | None = None
+    clips: Sequence[Clip],
+    *,
+    seed: int = 0,
+    settings: ClassifierSettings | None = None,
+    left_out: Callable[[Clip, str], None] | None = None,
 ) -> SpeakerClassifier:
     """Train the classifier on natural recordings; the classes are the speakers of the clips.
 
@@ -189,22 +193,27 @@ def train_classifier(
         clips: recordings with a speaker each; at least two speakers.
         seed: of initialisation, validation split, order and dropout.
         settings: the published ones when None.
+        left_out: told of each clip that cannot be used and why, and the training goes on without it; such a
+            clip is an error when None.
 
     Raises:
         InputError: with fewer than two speakers or a clip without audio.
         MediaError: for a recording that is missing, silent, too short or not finite.
     """
-    rows = []
+    rows, speakers = [], []
     for clip in clips:
-        if clip.audio is None:
-            raise InputError(
-                f"clip {clip.id}: it has no audio, so no speaker classifier can be trained on it"
-            )
         try:
+            if clip.audio is None:
+                raise MediaError("missing", "it has no audio, so no speaker classifier can be trained on it")
             rows.append(features(read_audio(clip.audio, rate=RATE, start=clip.start, end=clip.end)))
         except MediaError as error:
-            raise MediaError(error.status, f"clip {clip.id} ({clip.audio}): {error.reason}") from None
-    return train_on_features(np.array(rows), [clip.speaker for clip in clips], seed=seed, settings=settings)
+            if left_out is None:
+                where = f"clip {clip.id} ({clip.audio})" if clip.audio else f"clip {clip.id}"
+                raise MediaError(error.status, f"{where}: {error.reason}") from None
+            left_out(clip, error.reason)
+        else:
+            speakers.append(clip.speaker)
+    return train_on_features(np.array(rows), speakers, seed=seed, settings=settings)
 
 
 def train_on_features(
