@@ -28,6 +28,7 @@ Status = Literal[
 ]
 STATUSES: tuple[str, ...] = get_args(Status)
 Need = Literal["ref", "text", "target"]
+Media = Literal["audio", "video", "audiovisual"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,9 @@ class MetricSpec:
         same_timing: whether it compares sample by sample, so that a reference of other timing says nothing.
         citation: the paper or standard it comes from.
         licence: note on the licence of its backend, empty when nothing is to be said.
+        media: what an output must hold: sound, pictures, or both in one file. A metric of sound is given
+            :class:`~doppelbench.corpora.media.Audio`, the others
+            :class:`~doppelbench.corpora.media.Video`.
     """
 
     name: str
@@ -63,6 +67,7 @@ class MetricSpec:
     seconds: tuple[float, float | None] = (0.0, None)
     same_timing: bool = False
     licence: str = ""
+    media: Media = "audio"
 
 
 @dataclass(frozen=True, slots=True)
