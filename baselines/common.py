@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -117,27 +117,90 @@ def long_recording(
         InputError: less than half a minute of the target can be used; the message says why.
     """
     own = [clip for clip in clips if clip.speaker == target]
-    items = [
-        CacheItem(clip.id, {"clip": asdict(clip), "mel": asdict(mel)})
-        for clip in own
-        if clip.audio is not None
-    ]
-    described = [(clip.id, clip.sha256 or clip.audio, clip.start, clip.end) for clip in own]
-    key = content_key("log-mel", described, asdict(mel), TARGET_DB)[:16]
-    try:
-        cache = build_cache(trainer.directory / "features", key, items, log_mel_arrays)
-    except CacheError as error:
-        raise InputError(f"target {target}: no clip can be used for training: {error}") from None
-    for name, reason in cache.failed.items():
-        message = f"clip {name} is left out of the training of {target}: {reason}"
-        warnings.warn(message, LeftOutWarning, stacklevel=2)
-    recording = LongRecording(cache, [clip.id for clip in own if clip.id in cache])
+    features = clip_features(own, log_mel_arrays, {"mel": asdict(mel)}, trainer, f"of {target}")
+    recording = LongRecording(features, [_cache_name(clip) for clip in own if _cache_name(clip) in features])
     seconds = len(recording) / mel.frame_rate
     if seconds < MINIMUM_SECONDS:
-        left_out = "; ".join(cache.failed.values())
+        left_out = "; ".join(features.failed.values())
         raise InputError(
             f"target {target} has {seconds:.1f} s of usable speech in {len(own)} clip(s); at least "
             f"{MINIMUM_SECONDS:.0f} s are needed, and three minutes are what the paper uses"
             + (f" (left out: {left_out})" if left_out else "")
         )
     return recording
+
+
+def speaker_recordings(
+    clips: Sequence[Clip],
+    compute: Callable[..., dict[str, np.ndarray]],
+    settings: Mapping[str, Any],
+    trainer: TrainerSettings,
+    *,
+    field: str,
+    shortest: int,
+) -> dict[str, LongRecording]:
+    """Compute (or find) the features of everybody's clips; one recording a speaker, in alphabetical order.
+
+    Args:
+        clips: of all speakers.
+        compute: a function of a module, ``compute(clip=<fields of the clip>, **settings)``, that returns
+            arrays by name, the time axis first.
+        settings: further arguments, JSON-able; they decide, with the clips, what is found again.
+        trainer: its directory holds the cache.
+        field: which of the arrays.
+        shortest: frames that a speaker must have for one crop.
+
+    Raises:
+        InputError: fewer than two speakers have that many frames.
+    """
+    features = clip_features(clips, compute, settings, trainer, "of all voices")
+    usable = [clip for clip in clips if _cache_name(clip) in features]
+    recordings = {
+        speaker: LongRecording(
+            features, [_cache_name(clip) for clip in usable if clip.speaker == speaker], field
+        )
+        for speaker in sorted({clip.speaker for clip in usable})
+    }
+    long_enough = {name: found for name, found in recordings.items() if len(found) >= shortest}
+    for name in recordings.keys() - long_enough.keys():
+        warnings.warn(f"speaker {name} is left out: too little speech", LeftOutWarning, stacklevel=2)
+    if len(long_enough) < 2:
+        raise InputError(
+            f"a system of several voices needs at least two speakers; {len(long_enough)} of "
+            f"{len({clip.speaker for clip in clips})} can be used"
+        )
+    return long_enough
+
+
+def clip_features(
+    clips: Sequence[Clip],
+    compute: Callable[..., dict[str, np.ndarray]],
+    settings: Mapping[str, Any],
+    trainer: TrainerSettings,
+    whose: str,
+) -> ArrayCache:
+    """Compute features of clips once and keep them under the training's directory; warns of what is left out.
+
+    Raises:
+        InputError: no clip can be used.
+    """
+    items = [
+        CacheItem(_cache_name(clip), {"clip": asdict(clip), **settings})
+        for clip in clips
+        if clip.audio is not None
+    ]
+    described = [(clip.id, clip.sha256 or clip.audio, clip.start, clip.end) for clip in clips]
+    key = content_key(f"{compute.__module__}.{compute.__qualname__}", described, settings, TARGET_DB)[:16]
+    try:
+        cache = build_cache(trainer.directory / "features", key, items, compute)
+    except CacheError as error:
+        raise InputError(f"no clip {whose} can be used for training: {error}") from None
+    for name, reason in cache.failed.items():
+        message = f"clip {name} is left out of the training {whose}: {reason}"
+        warnings.warn(message, LeftOutWarning, stacklevel=2)
+    return cache
+
+
+def _cache_name(clip: Clip) -> str:
+    """People may give their clips the same ids."""
+    return f"{clip.speaker}/{clip.id}"

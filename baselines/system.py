@@ -21,7 +21,10 @@ class SystemSpec:
         track: the track it competes in.
         presets: hyperparameters by preset name (``tiny``, ``small``, ``paper``); empty for a reference row.
         paper: citation of the paper it implements.
-        needs: what fitting needs, such as ``target`` (one model per target) or ``speakers`` (one for all).
+        needs: what fitting and converting need: ``target`` (one model for each target, from that person
+            alone), ``speakers`` (one model for everybody, from the people of the trials), ``other-speakers``
+            (one model, from people that are in no trial), ``enrolment`` (:meth:`System.enroll` before the
+            first conversion into a target), ``target-clips`` and ``reference`` (rows made of recordings).
         licence: licence of code or weights it builds on.
         reference_row: whether it pins the scale instead of competing.
     """
@@ -45,7 +48,11 @@ class Output:
 
 
 class System(ABC):
-    """A system of one preset. ``per_target`` systems are fitted once for each target."""
+    """A system of one preset.
+
+    One that needs ``target`` is made as ``kind(settings, target)`` and fitted once for each target, any other
+    as ``kind(settings)`` and fitted once.
+    """
 
     spec: ClassVar[SystemSpec]
 
@@ -58,6 +65,15 @@ class System(ABC):
 
         Raises:
             InputError: the clips cannot train this system.
+        """
+
+    def enroll(self, target: str, clips: Sequence[Clip]) -> None:  # noqa: B027
+        """Learn a target's voice from natural clips, without training.
+
+        Called before the first conversion into that target, when the spec needs ``enrolment``.
+
+        Raises:
+            InputError: no clip can be used.
         """
 
     @abstractmethod

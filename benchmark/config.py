@@ -68,6 +68,11 @@ class SystemConfig(Section):
     label: str | None = Field(
         default=None, description="name in the run folder; the system's own when missing"
     )
+    train_on: Literal["trials", "others"] | None = Field(
+        default=None,
+        description="for a system with one model: the people of the trials, or those in no trial (zero-shot)"
+        "; what the system was published for when missing",
+    )
 
     @property
     def key(self) -> str:
@@ -104,9 +109,10 @@ class TrainingConfig(Section):
 
 
 class ClassifierConfig(Section):
-    """Closed set of the speaker classifier: the speakers of the corpus, or the targets alone."""
+    """Closed set of the speaker classifier: the speakers of the corpus, those of the trials, or the targets
+    alone."""
 
-    speakers: Literal["all", "targets"] = "all"
+    speakers: Literal["all", "trials", "targets"] = "all"
 
 
 class Recipe(Section):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doppelbench.benchmark.config import ConfigError, CorpusConfig, Recipe, check_metrics
+from doppelbench.benchmark.config import ConfigError, CorpusConfig, Recipe, SystemConfig, check_metrics
 from doppelbench.benchmark.tracks.track import Track
 from doppelbench.benchmark.tracks.voice_conversion import TRACK, voice_conversion_trials
 from doppelbench.corpora.clip import Clip, Trial
@@ -19,7 +19,7 @@ CLASSIFIER = "classifier"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the table: a system with its preset and the targets it is trained for."""
+    """One row of the table: a system with its preset and what it needs."""
 
     key: str
     name: str
@@ -27,6 +27,22 @@ class Entry:
     settings: dict[str, Any]
     needs: frozenset[str]
     reference_row: bool
+
+    def training_of(self, target: str) -> str | None:
+        """Key of the model that answers trials of a target; None for a row that is not trained."""
+        if "target" in self.needs:
+            return f"{self.key}/{target}"
+        return self.key if self.needs & {"speakers", "other-speakers"} else None
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One model that a run trains; ``target`` is None for a model of all voices."""
+
+    key: str
+    entry: Entry
+    target: str | None
+    clips: tuple[Clip, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +64,51 @@ class Plan:
             trial for trial in self.trials if "reference" not in entry.needs or trial.reference is not None
         ]
 
+    def trial_speakers(self) -> set[str]:
+        """Everybody who speaks or is spoken as in a trial."""
+        return {*self.targets, *(trial.source.speaker for trial in self.trials)}
+
+    def training_clips(self) -> list[Clip]:
+        """Natural clips of split train, of everybody."""
+        pool = [clip for clip in (*self.clips, *self.source_clips) if clip.split == "train"]
+        return list({(clip.speaker, clip.id, clip.audio): clip for clip in pool}.values())
+
+    def trainings(self) -> list[Training]:
+        """List the models to be trained, each with the clips it may hear; no sentence of a trial is in
+        them."""
+        pool, in_trials = self.training_clips(), self.trial_speakers()
+        found = []
+        for entry in self.entries:
+            if "target" in entry.needs:
+                for target in self.targets:
+                    own = tuple(
+                        clip for clip in self.clips if clip.speaker == target and clip.split == "train"
+                    )
+                    found.append(Training(f"{entry.key}/{target}", entry, target, own))
+            elif "speakers" in entry.needs:
+                heard = tuple(clip for clip in pool if clip.speaker in in_trials)
+                found.append(Training(entry.key, entry, None, heard))
+            elif "other-speakers" in entry.needs:
+                heard = tuple(clip for clip in pool if clip.speaker not in in_trials)
+                found.append(Training(entry.key, entry, None, heard))
+        return found
+
+    def clips_for(self, entry: Entry, target: str) -> list[Clip]:
+        """Natural clips of a target that a system is given when it answers a trial: what it enrols the voice
+        from, or what a row made of recordings chooses from."""
+        if "enrolment" in entry.needs:
+            return [clip for clip in self.clips if clip.speaker == target and clip.split == "train"]
+        if "target-clips" in entry.needs:
+            return [clip for clip in self.held_out_clips() if clip.speaker == target]
+        return []
+
     def classifier_clips(self) -> list[Clip]:
         """Natural clips that the speaker classifier learns from; none of their sentences is in a trial."""
-        pool = [clip for clip in (*self.clips, *self.source_clips) if clip.split == "train"]
-        if self.recipe.classifier.speakers == "targets":
-            pool = [clip for clip in pool if clip.speaker in self.targets]
-        return list({(clip.speaker, clip.id, clip.audio): clip for clip in pool}.values())
+        chosen = self.recipe.classifier.speakers
+        if chosen == "all":
+            return self.training_clips()
+        speakers = set(self.targets) if chosen == "targets" else self.trial_speakers()
+        return [clip for clip in self.training_clips() if clip.speaker in speakers]
 
     def held_out_clips(self) -> list[Clip]:
         """Clips of the targets that no system was trained on; their training clips where there are none."""
@@ -147,15 +202,33 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
             config.label in track.reference_rows and config.label != config.name
         ):
             raise ConfigError(f"a system cannot be labelled {config.label!r}; the name is taken in every run")
-        entries.append(
-            Entry(config.key, config.name, preset, config.settings, spec.needs, spec.reference_row)
-        )
+        needs = training_needs(config, spec.needs)
+        entries.append(Entry(config.key, config.name, preset, config.settings, needs, spec.reference_row))
     if recipe.reference_rows:
         taken = {entry.key for entry in entries}
         for name in track.reference_rows:
             if name not in taken:
                 entries.append(Entry(name, name, None, {}, find_system(name).spec.needs, True))
     return tuple(entries)
+
+
+def training_needs(config: SystemConfig, needs: frozenset[str]) -> frozenset[str]:
+    """Apply the recipe's choice of whose speech a system with one model hears.
+
+    Raises:
+        ConfigError: the system has no such choice.
+    """
+    if config.train_on is None:
+        return needs
+    if not needs & {"speakers", "other-speakers"}:
+        raise ConfigError(f"system {config.name} is not trained on several people; leave out train_on")
+    if config.train_on == "others" and "enrolment" not in needs:
+        raise ConfigError(
+            f"system {config.name} knows only the voices it was trained on, so it must hear those of the "
+            "trials; leave out train_on"
+        )
+    chosen = "speakers" if config.train_on == "trials" else "other-speakers"
+    return (needs - {"speakers", "other-speakers"}) | {chosen}
 
 
 def make_plan(recipe: Recipe) -> Plan:

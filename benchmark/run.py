@@ -118,11 +118,12 @@ def execute(
 def describe_plan(recipe: Recipe) -> list[dict[str, Any]]:
     """Say what a run would do: for every system how many trainings and outputs."""
     plan = make_plan(recipe)
+    trainings = plan.trainings()
     return [
         {
             "system": entry.key,
             "preset": entry.preset,
-            "trainings": len(plan.targets) if "target" in entry.needs else 0,
+            "trainings": sum(training.entry is entry for training in trainings),
             "outputs": len(plan.trials_of(entry)),
             "parallel": sum(trial.reference is not None for trial in plan.trials_of(entry)),
         }
@@ -131,43 +132,38 @@ def describe_plan(recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def train_systems(run: Run, plan: Plan) -> None:
-    """Train every system for every target in worker processes; a training that fails costs only its own
-    trials."""
+    """Train every model in worker processes; a training that fails costs only its own trials."""
     recipe = plan.recipe
     failed = dict(run.info.plan.get("failed_trainings", {}))
     trainings = dict(run.info.plan.get("trainings", {}))
     tasks = []
     logs: dict[str, Path] = {}
     steps: dict[str, int] = {}
-    for entry in plan.entries:
-        if "target" not in entry.needs:
+    for training in plan.trainings():
+        entry, key = training.entry, training.key
+        directory = run.system_directory(entry.key, training.target)
+        if key in trainings and (directory / IDENTITY).is_file():
             continue
-        for target in plan.targets:
-            directory = run.system_directory(entry.key, target)
-            key = f"{entry.key}/{target}"
-            if key in trainings and (directory / IDENTITY).is_file():
-                continue
-            # The same clips are refused again; what crashed may have been the machine.
-            if failed.get(key, {}).get("status", CRASHED) != CRASHED:
-                continue
-            clips = [asdict(c) for c in plan.clips if c.speaker == target and c.split == "train"]
-            trainer = {
-                **recipe.training.model_dump(),
-                "directory": str(directory),
-                "seed": recipe.seed,
-                "progress": False,
-            }
-            arguments = {
-                "name": entry.name,
-                "preset": entry.preset,
-                "settings": entry.settings,
-                "target": target,
-                "clips": clips,
-                "trainer": trainer,
-            }
-            tasks.append(Task(key, "doppelbench.benchmark.work:train_system", arguments))
-            logs[key] = directory / "log.csv"
-            steps[key] = recipe.training.max_steps or _preset_steps(entry, target)
+        # The same clips are refused again; what crashed may have been the machine.
+        if failed.get(key, {}).get("status", CRASHED) != CRASHED:
+            continue
+        trainer = {
+            **recipe.training.model_dump(),
+            "directory": str(directory),
+            "seed": recipe.seed,
+            "progress": False,
+        }
+        arguments = {
+            "name": entry.name,
+            "preset": entry.preset,
+            "settings": entry.settings,
+            "target": training.target,
+            "clips": [asdict(clip) for clip in training.clips],
+            "trainer": trainer,
+        }
+        tasks.append(Task(key, "doppelbench.benchmark.work:train_system", arguments))
+        logs[key] = directory / "log.csv"
+        steps[key] = recipe.training.max_steps or _preset_steps(entry, training.target)
     if tasks:
         say(f"training {len(tasks)} model(s)")
     with TrainingWatch(logs, steps):
@@ -189,7 +185,7 @@ def train_systems(run: Run, plan: Plan) -> None:
         raise StageError(f"no system could be trained: {next(iter(failed.values()))['reason']}")
 
 
-def _preset_steps(entry: Entry, target: str) -> int:
+def _preset_steps(entry: Entry, target: str | None) -> int:
     return int(build_system(entry.name, entry.preset, entry.settings, target).settings.max_steps)
 
 
@@ -204,26 +200,26 @@ def _training_jobs(recipe: Recipe) -> int:
 
 def synthesize_outputs(run: Run, plan: Plan) -> None:
     """Answer every trial with every system; outputs that are there already are kept."""
-    held_out: dict[str, list[dict[str, Any]]] = {}
-    for clip in plan.held_out_clips():
-        held_out.setdefault(clip.speaker, []).append(asdict(clip))
-    natural = {speaker: json.dumps(clips) for speaker, clips in held_out.items()}
     failed = run.info.plan.get("failed_trainings", {})
     run.info.plan["failed_outputs"] = failed_outputs = {}
     tasks = []
     for entry in plan.entries:
+        given = {
+            target: json.dumps([asdict(clip) for clip in plan.clips_for(entry, target)])
+            for target in plan.targets
+        }
         for trial in plan.trials_of(entry):
             output = run.output_path(entry.key, trial.id, "")
             if Path(f"{output}.flac").is_file() or Path(f"{output}.failed.json").is_file():
                 continue
-            per_target = "target" in entry.needs
-            if per_target and f"{entry.key}/{trial.target}" in failed:
+            training = entry.training_of(trial.target)
+            if training in failed:
                 continue
-            directory = str(run.system_directory(entry.key, trial.target)) if per_target else None
+            target = trial.target if "target" in entry.needs else None
             arguments = {
                 "name": entry.name,
-                "directory": directory,
-                "clips": natural[trial.target] if "target-clips" in entry.needs else "[]",
+                "directory": None if training is None else str(run.system_directory(entry.key, target)),
+                "clips": given[trial.target],
                 "trial": trial_to_dict(trial),
                 "output": str(output),
             }
@@ -344,6 +340,13 @@ def score_outputs(
     run.save()
 
 
+def _compared_with(scorer: MetricEntry, trial: Trial) -> Clip | None:
+    """The natural recording that a metric compares an output with."""
+    if "source" in scorer.needs:
+        return trial.source
+    return trial.reference if "ref" in scorer.needs else None
+
+
 def _applies(scorer: MetricEntry, entry: Entry, trial: Trial) -> bool:
     """Whether a metric says anything of a system's answer to a trial.
 
@@ -367,11 +370,11 @@ def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes
         out_hash = hashes.setdefault(str(output), sha256_of(output))
     else:
         crash = run.info.plan.get("failed_outputs", {}).get(f"{entry.key}/{trial.id}")
-        training = run.info.plan.get("failed_trainings", {}).get(f"{entry.key}/{trial.target}")
+        training = run.info.plan.get("failed_trainings", {}).get(entry.training_of(trial.target))
         if failure.is_file():
             said = json.loads(failure.read_text())
             status, reason = said["status"], said["reason"]
-        elif training is not None and "target" in entry.needs:
+        elif training is not None:
             status, reason = "missing", f"the training failed: {training['reason']}"
         elif crash is not None:
             status, reason = crash["status"], f"the synthesis failed: {crash['reason']}"
@@ -379,7 +382,7 @@ def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes
             # Relative, because the items of a run do not depend on where its folder lies.
             status, reason = "missing", f"{output.relative_to(run.directory)} is not there"
         out_hash = content_key(status, reason)
-    reference = trial.reference if "ref" in scorer.needs else None
+    reference = _compared_with(scorer, trial)
     key = content_key(
         out_hash,
         None if reference is None else [reference.sha256, reference.start, reference.end],
@@ -400,7 +403,7 @@ def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes
 
 
 def _score_task(run: Run, key: str, entry: Entry, trial: Trial, scorer: MetricEntry) -> Task:
-    reference = trial.reference if "ref" in scorer.needs else None
+    reference = _compared_with(scorer, trial)
     output = run.output_path(entry.key, trial.id, ".flac")
     options = dict(scorer.options)
     if scorer.name == "sca":

@@ -53,7 +53,8 @@ def build_system(name: str, preset: str | None, settings: Mapping[str, Any], tar
         raise DoppelbenchError(
             f"system {name} has no preset {preset!r}; known: {', '.join(kind.spec.presets)}"
         )
-    return kind(replace_settings(kind.spec.presets[preset], settings, f"system {name}"), target)
+    chosen = replace_settings(kind.spec.presets[preset], settings, f"system {name}")
+    return kind(chosen, target) if "target" in kind.spec.needs else kind(chosen)
 
 
 def replace_settings(preset: Any, values: Mapping[str, Any], where: str) -> Any:
@@ -90,17 +91,17 @@ def train_system(
     name: str,
     preset: str | None,
     settings: Mapping[str, Any],
-    target: str,
+    target: str | None,
     clips: Sequence[Mapping[str, Any]],
     trainer: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Train one system for one target and save it.
+    """Train one system, for one target or for all voices, and save it.
 
     Args:
         name: of the system.
         preset: its size.
         settings: hyperparameters that replace those of the preset.
-        target: the speaker.
+        target: the speaker; None for a system with one model for all voices.
         clips: fields of the clips to train on.
         trainer: fields of :class:`doppelbench.engine.trainer.TrainerSettings`; the preset's steps when
             ``max_steps`` is None.
@@ -133,10 +134,13 @@ def train_system(
 
 
 @lru_cache(maxsize=4)
-def _trained(name: str, directory: str) -> Any:
+def _trained(name: str, directory: str, target: str, clips: str) -> Any:
     from doppelbench.baselines.registry import find_system
 
-    return find_system(name).load(Path(directory))
+    system = find_system(name).load(Path(directory))
+    if "enrolment" in system.spec.needs:
+        system.enroll(target, [Clip(**clip) for clip in json.loads(clips)])
+    return system
 
 
 @lru_cache(maxsize=4)
@@ -156,7 +160,7 @@ def synthesize_trial(
     Args:
         name: of the system.
         directory: of the trained system; None for a reference row.
-        clips: natural clips of the targets for a reference row, as JSON.
+        clips: natural clips of the target for a system that enrols it or a reference row, as JSON.
         trial: fields of the trial.
         output: path of the output without its suffix.
 
@@ -167,8 +171,11 @@ def synthesize_trial(
     from doppelbench.engine.files import write_json
 
     sound, failure = Path(f"{output}.flac"), Path(f"{output}.failed.json")
-    system = _reference_row(name, clips) if directory is None else _trained(name, directory)
     try:
+        if directory is None:
+            system = _reference_row(name, clips)
+        else:
+            system = _trained(name, directory, trial["target"], clips)
         produced = system.convert(trial_from_dict(trial))
         write_audio(sound, produced.audio)
     except MediaError as error:

@@ -41,7 +41,7 @@ class AudioMetric(Metric):
         try:
             out_samples = checked_samples(out, role="output", rate=self.rate, seconds=spec.seconds)
             ref_samples = None
-            if "ref" in spec.needs:
+            if spec.needs & {"ref", "source"}:
                 ref_samples = checked_samples(ref, role="reference", rate=self.rate, seconds=spec.seconds)
             if "text" in spec.needs and (clip is None or clip.text is None):
                 raise MediaError("missing", f"{spec.name} needs the words that should be said")

@@ -27,7 +27,7 @@ Status = Literal[
     "crashed",
 ]
 STATUSES: tuple[str, ...] = get_args(Status)
-Need = Literal["ref", "text", "target"]
+Need = Literal["ref", "source", "text", "target"]
 Media = Literal["audio", "video", "audiovisual"]
 
 
@@ -42,7 +42,8 @@ class MetricSpec:
         unit: ``dB``, ``%``, ``MOS-LQO`` or an empty string.
         direction: which way is better.
         range: smallest and largest possible value; None where unbounded.
-        needs: ``ref`` a parallel natural recording, ``text`` the words said, ``target`` an enrolled target.
+        needs: ``ref`` a parallel natural recording, ``source`` the recording that was converted (it is given
+            as ``ref``), ``text`` the words said, ``target`` an enrolled target.
         cost: CPU milliseconds per second of audio on one core, as measured, for planning.
         rate: samples per second at which it works.
         seconds: shortest and longest duration it accepts.
