@@ -99,9 +99,18 @@ def main_options(
             envvar="DOPPELBENCH_THREADS",
         ),
     ] = None,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Forbid the network to every process.", envvar="DOPPELBENCH_OFFLINE"),
+    ] = False,
 ) -> None:
     """Options of every verb."""
     from doppelbench.engine.threads import limit_threads
+
+    if offline:
+        from doppelbench.engine.offline import go_offline
+
+        go_offline()
 
     if threads is not None:
         os.environ["DOPPELBENCH_THREADS"] = str(threads)
@@ -212,9 +221,15 @@ def synthesize_verb(
 
 @app.command("score")
 def score_verb(
-    out: Annotated[Path, typer.Argument(help="A run folder, a folder of outputs, or one file.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="A run folder, a folder of outputs, a manifest (.csv, .tsv or .jsonl with the columns "
+            "id,out,ref,source,text,speaker), a Kaldi list (.scp), or one file; sound or video."
+        ),
+    ],
     ref: Annotated[
-        Path | None, typer.Option(help="Folder of references with the same names, or one file.")
+        Path | None, typer.Option(help="Folder of references with the same names, a list, or one file.")
     ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", "-m", help="Comma-separated (see: ls metrics).")
@@ -228,25 +243,64 @@ def score_verb(
     per_item: Annotated[
         bool, typer.Option("--items", help="Print every item instead of the figures.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Say how many items and how much CPU time it would take, and stop.")
+    ] = False,
     min_coverage: MinCoverage = 1.0,
     output: Format = OutputFormat.table,
 ) -> None:
-    """Score a run again, two folders matched by file name, or a single file."""
+    """Score a run again, two folders matched by file name, a manifest, two lists, or a single file."""
     from doppelbench.benchmark.config import check_metrics, split_metrics
+    from doppelbench.benchmark.pairs import read_pairs
     from doppelbench.benchmark.run import rescore_run
-    from doppelbench.benchmark.single import score_files
+    from doppelbench.benchmark.scoring import (
+        choose_scorers,
+        default_metrics,
+        estimate_cost,
+        run_metrics,
+        run_pairs,
+        score_files,
+    )
     from doppelbench.benchmark.tables import figures_table, items_table
 
     chosen = None if metrics is None else split_metrics(metrics)
     check_metrics(chosen or ())
-    if (out / "run.json").is_file():
+    is_run = (out / "run.json").is_file()
+    if dry_run:
+        pairs = run_pairs(out) if is_run else read_pairs(out, ref, text)
+        named = chosen or (run_metrics(out) if is_run else default_metrics(pairs))
+        _print(estimate_cost(pairs, choose_scorers(named, pairs), jobs or 2), output)
+        return
+    if is_run:
         figures = rescore_run(out, metrics=chosen, jobs=jobs)
         rows = figures_table(figures)
     else:
-        chosen = chosen or (["pesq_wb", "stoi", "estoi", "mcd"] if ref else ["wer"])
         items, figures = score_files(out, ref=ref, metrics=chosen, text=text, jobs=jobs or 2, save=save)
         rows = items_table(items) if per_item else figures_table(figures)
     _print(rows, output)
+    _check_coverage(figures, min_coverage)
+
+
+@app.command("rescore")
+def rescore_verb(
+    run: Annotated[Path, typer.Argument(help="A run folder whose items hold what a recogniser heard.")],
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", "-m", help="Among wer, cer and mer; those of the run by default."),
+    ] = None,
+    normalizer: Annotated[
+        str | None, typer.Option(help="whisper-english, basic or none; that of the run by default.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option("--save", "-o", help="Folder for items and figures.")] = None,
+    min_coverage: MinCoverage = 1.0,
+    output: Format = OutputFormat.table,
+) -> None:
+    """Score the stored transcripts of a run again, without sound and without a recogniser."""
+    from doppelbench.benchmark.scoring import rescore_transcripts
+    from doppelbench.benchmark.tables import figures_table
+
+    figures = rescore_transcripts(run, metrics=_names(metrics), normalizer=normalizer, save=save)
+    _print(figures_table(figures), output)
     _check_coverage(figures, min_coverage)
 
 
@@ -414,7 +468,7 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         typer.echo(f"doppelbench: {error}", err=True)
-        sys.exit(EXIT_INVALID_INPUT)
+        sys.exit(getattr(error, "exit_code", EXIT_INVALID_INPUT))
     except Exception as error:
         exit_code = getattr(error, "exit_code", None)
         if "--debug" in sys.argv or exit_code is None:

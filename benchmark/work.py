@@ -207,23 +207,25 @@ def score_item(
     Args:
         metric: name of the metric.
         options: its options as JSON.
-        out: path of the output.
+        out: path of the output, a video where the metric scores pictures.
         ref: path, start and end of the reference, or None.
         clip: fields of the clip that says what should be heard.
 
     Returns:
         Value, status, reason and statistics.
     """
-    from doppelbench.corpora.media import read_audio
+    from doppelbench.corpora.media import read_audio, read_video
     from doppelbench.metrics.metric import ItemScore
 
+    scorer = _metric(metric, options)
+    read: Any = read_audio if scorer.spec.media == "audio" else read_video
     try:
-        output = read_audio(out)
-        reference = None if ref is None else read_audio(ref["path"], start=ref["start"], end=ref["end"])
+        output = read(out)
+        reference = None if ref is None else read(ref["path"], start=ref["start"], end=ref["end"])
     except MediaError as error:
         score = ItemScore.failed(error.status, error.reason)  # type: ignore[arg-type]
     else:
-        score = _metric(metric, options).item(out=output, ref=reference, clip=Clip(**clip))
+        score = scorer.item(out=output, ref=reference, clip=Clip(**clip))
     return {
         "value": score.value,
         "status": score.status,

@@ -20,6 +20,7 @@ VERBS = (
     "score",
     "compare",
     "gate",
+    "rescore",
     "ls",
     "describe",
     "data",

@@ -62,6 +62,8 @@ def main() -> None:
     _end_with_parent()
     hello = json.loads(tasks.readline())
     sys.path[:] = hello["path"]
+    if os.environ.get("DOPPELBENCH_OFFLINE", "") not in ("", "0"):
+        load_function("doppelbench.engine.offline:close_network")()
     if hello["initializer"]:
         answer = _guarded(hello["initializer"], hello["arguments"])
         _send(answers, {**answer, "ready": True})

@@ -66,6 +66,27 @@ class Recognizer(ABC):
         """
 
 
+class Transcribed(Recognizer):
+    """Stands for a recogniser whose transcripts are there already; it keeps its signature and cannot hear."""
+
+    name = "transcribed"
+
+    def __init__(self, signature: str) -> None:
+        """Take the signature of the recogniser that listened."""
+        self._signature = signature
+
+    @property
+    def signature(self) -> str:
+        """Signature of the recogniser that listened."""
+        return self._signature
+
+    def transcribe(self, audio: Audio, *, clip: Clip | None = None) -> str:
+        """Refuse to listen: there is no model."""
+        raise MediaError(
+            "missing", "transcripts are scored again from what was stored; nothing is recognised"
+        )
+
+
 class PocketSphinx(Recognizer):
     """CMU PocketSphinx with the US English model of its wheel; free vocabulary or the GRID grammar."""
 

@@ -11,7 +11,8 @@ import soundfile
 from command_line import cli, complaint
 from synthetic_corpus import RATE, TALKERS, speak
 
-from doppelbench.benchmark.single import match_files, read_texts, score_files
+from doppelbench.benchmark.pairs import match_files, read_texts
+from doppelbench.benchmark.scoring import score_files
 from doppelbench.corpora.errors import InputError
 
 SPEECH = speak(TALKERS[1], "lay white with f nine again", 1.5)
