@@ -110,7 +110,7 @@ def test_an_id_in_one_list_alone_is_a_missing_item(files):
 )
 def test_a_broken_list_is_refused_with_its_line(tmp_path, content, said):
     (tmp_path / "out.scp").write_text(content)
-    with pytest.raises(InputError, match="out.scp") as caught:
+    with pytest.raises(InputError, match=r"out\.scp") as caught:
         read_pairs(tmp_path / "out.scp", None, None)
     assert said in str(caught.value)
 
