@@ -59,6 +59,13 @@ class ResamplingUnit(StrEnum):
     target = "target"
 
 
+class EngineChoice(StrEnum):
+    """Where outputs are made and scored."""
+
+    local = "local"
+    ray = "ray"
+
+
 class Stage(StrEnum):
     """Where a run may stop."""
 
@@ -71,6 +78,14 @@ class Stage(StrEnum):
 Format = Annotated[OutputFormat, typer.Option("--format", help="How data is printed.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value overrides of the recipe")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes.")]
+Engines = Annotated[
+    EngineChoice | None,
+    typer.Option("--engine", help="Processes of this machine, or a Ray cluster that sees the same files."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Of the Ray cluster: host:port, or auto; this machine alone by default."),
+]
 MinCoverage = Annotated[
     float, typer.Option(min=0.0, max=1.0, help="Exit with 4 when fewer of the expected items were scored.")
 ]
@@ -126,6 +141,8 @@ def run_verb(
     ] = None,
     until: Annotated[Stage, typer.Option(help="Stop after this stage.")] = Stage.report,
     jobs: Jobs = None,
+    engine: Engines = None,
+    address: Address = None,
     force: Annotated[
         bool, typer.Option(help="Delete a run of another configuration in this folder.")
     ] = False,
@@ -134,25 +151,12 @@ def run_verb(
     output: Format = OutputFormat.table,
 ) -> None:
     """Train, synthesise, score and report; the same command resumes a run that was interrupted."""
-    _execute(recipe, overrides, out, until, jobs, force, dry_run, min_coverage, output)
-
-
-def _execute(
-    recipe: str,
-    overrides: list[str] | None,
-    out: Path | None,
-    until: Stage,
-    jobs: int | None,
-    force: bool,
-    dry_run: bool,
-    min_coverage: float,
-    output: OutputFormat,
-) -> None:
     from doppelbench.benchmark.config import load_recipe
     from doppelbench.benchmark.run import describe_plan, execute
     from doppelbench.benchmark.tables import figures_table
 
-    extra = [] if jobs is None else [f"jobs={jobs}"]
+    given = {"jobs": jobs, "engine": engine and engine.value, "address": address}
+    extra = [f"{name}={value}" for name, value in given.items() if value is not None]
     loaded = load_recipe(recipe, [*(overrides or []), *extra])
     if dry_run:
         _print(describe_plan(loaded), output)
@@ -240,6 +244,8 @@ def score_verb(
     ] = None,
     save: Annotated[Path | None, typer.Option("--save", "-o", help="Folder for items and figures.")] = None,
     jobs: Jobs = None,
+    engine: Engines = None,
+    address: Address = None,
     per_item: Annotated[
         bool, typer.Option("--items", help="Print every item instead of the figures.")
     ] = False,
@@ -262,6 +268,7 @@ def score_verb(
         score_files,
     )
     from doppelbench.benchmark.tables import figures_table, items_table
+    from doppelbench.engine.engines import Engine
 
     chosen = None if metrics is None else split_metrics(metrics)
     check_metrics(chosen or ())
@@ -271,11 +278,12 @@ def score_verb(
         named = chosen or (run_metrics(out) if is_run else default_metrics(pairs))
         _print(estimate_cost(pairs, choose_scorers(named, pairs), jobs or 2), output)
         return
+    where = Engine("local" if engine is None else engine.value, None if address else jobs or 2, address)
     if is_run:
-        figures = rescore_run(out, metrics=chosen, jobs=jobs)
+        figures = rescore_run(out, metrics=chosen, engine=where)
         rows = figures_table(figures)
     else:
-        items, figures = score_files(out, ref=ref, metrics=chosen, text=text, jobs=jobs or 2, save=save)
+        items, figures = score_files(out, ref=ref, metrics=chosen, text=text, engine=where, save=save)
         rows = items_table(items) if per_item else figures_table(figures)
     _print(rows, output)
     _check_coverage(figures, min_coverage)

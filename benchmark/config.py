@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from doppelbench.corpora.errors import DoppelbenchError
+from doppelbench.engine.engines import Engine
 
 RECIPES = "doppelbench.benchmark.recipes"
 
@@ -134,8 +135,21 @@ class Recipe(Section):
     recognizer: str = "pocketsphinx"
     normalizer: str = "whisper-english"
     seed: int = 0
+    recognizer_device: Literal["cpu", "cuda"] = "cpu"
+    engine: Literal["local", "ray"] = Field(
+        default="local", description="processes of this machine, or a Ray cluster that sees the same files"
+    )
+    address: str | None = Field(
+        default=None, description="of the Ray cluster; this machine alone when missing"
+    )
     jobs: int = Field(default=2, ge=1)
     item_timeout: float = Field(default=300.0, gt=0, description="seconds after which an item counts as hung")
+
+    @property
+    def where(self) -> Engine:
+        """Where outputs are made and scored; trainings run on this machine."""
+        jobs = self.jobs if self.engine == "local" or self.address is None else None
+        return Engine(self.engine, jobs, self.address)
 
     @field_validator("systems", mode="before")
     @classmethod

@@ -21,6 +21,7 @@ from doppelbench.benchmark.work import IDENTITY, build_system, trial_to_dict
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError
 from doppelbench.corpora.media import sha256_of
+from doppelbench.engine.engines import Engine
 from doppelbench.engine.environment import environment_record
 from doppelbench.engine.hashing import content_key
 from doppelbench.engine.pool import Result, Task, run_pool
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from doppelbench.metrics.sca import SpeakerClassifier
 
 # Options that change how fast a run is and not what it finds.
-NOT_RESULTS = {"jobs", "item_timeout"}
+NOT_RESULTS = {"jobs", "item_timeout", "engine", "address"}
 STAGES = ("train", "synthesize", "score", "report")
 
 
@@ -51,6 +52,7 @@ class MetricEntry:
     needs: frozenset[str]
     same_timing: bool
     cost: float
+    accelerated: bool
 
 
 def execute(
@@ -105,7 +107,7 @@ def execute(
         with run.stage("score"):
             metrics = choose_metrics(run, plan)
             score_outputs(
-                run, plan.entries, plan.trials, metrics, jobs=recipe.jobs, timeout=recipe.item_timeout
+                run, plan.entries, plan.trials, metrics, engine=recipe.where, timeout=recipe.item_timeout
             )
             figures = write_figures(run)
         if last == 2:
@@ -231,7 +233,7 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
         if result.status != "ok":
             failed_outputs[result.key] = {"status": failed_status(result), "reason": result.reason}
 
-    _work(tasks, plan.recipe.jobs, plan.recipe.item_timeout, "synthesising", record)
+    _work(tasks, plan.recipe.where, plan.recipe.item_timeout, "synthesising", record)
 
 
 def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
@@ -243,8 +245,10 @@ def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
         options: dict[str, Any] = {}
         if name == "sca":
             options = {"classifier": str(_classifier(run, plan))}
-        elif name in {"wer", "cer"}:
+        elif name in {"wer", "cer", "mer"}:
             options = {"recognizer": recipe.recognizer, "normalizer": recipe.normalizer}
+            if recipe.recognizer_device != "cpu":
+                options["device"] = recipe.recognizer_device
         entries.append(_metric_entry(name, options))
     run.info.plan["metrics"] = [
         {"name": entry.name, "options": dict(entry.options), "signature": entry.signature}
@@ -257,7 +261,9 @@ def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
 def _metric_entry(name: str, options: Mapping[str, Any]) -> MetricEntry:
     scorer = metric(name, **options)
     spec = scorer.spec
-    return MetricEntry(name, options, scorer.signature, spec.needs, spec.same_timing, spec.cost)
+    return MetricEntry(
+        name, options, scorer.signature, spec.needs, spec.same_timing, spec.cost, spec.accelerated
+    )
 
 
 def _classifier(run: Run, plan: Plan) -> Path:
@@ -302,7 +308,7 @@ def score_outputs(
     trials: Sequence[Trial],
     metrics: Sequence[MetricEntry],
     *,
-    jobs: int,
+    engine: Engine,
     timeout: float,
 ) -> None:
     """Score every output with every metric that applies; scores with the same inputs and signature are
@@ -333,7 +339,7 @@ def score_outputs(
         row = planned[result.key]
         run.append_items([_scored_row(row, result)])
 
-    _work(tasks, jobs, timeout, "scoring", record)
+    _work(tasks, engine, timeout, "scoring", record)
     run.finish_items(expected)
     for entry_of_metric in metrics:
         run.add_signature(entry_of_metric.signature)
@@ -409,7 +415,9 @@ def _score_task(run: Run, key: str, entry: Entry, trial: Trial, scorer: MetricEn
     if scorer.name == "sca":
         options["sources"] = {trial.id: trial.source.speaker}
     clip = Clip(trial.id, trial.target, audio=str(output), text=trial.source.text, split="test")
-    return score_task(key, scorer.name, options, output, reference, clip, scorer.cost)
+    return score_task(
+        key, scorer.name, options, output, reference, clip, scorer.cost, accelerated=scorer.accelerated
+    )
 
 
 def _scored_row(row: ItemRow, result: Result) -> ItemRow:
@@ -422,12 +430,12 @@ def _scored_row(row: ItemRow, result: Result) -> ItemRow:
 
 
 def _work(
-    tasks: Sequence[Task], jobs: int, timeout: float, title: str, done: Callable[[Result], None]
+    tasks: Sequence[Task], engine: Engine, timeout: float, title: str, done: Callable[[Result], None]
 ) -> None:
     if not tasks:
         return
     with TaskProgress(title, len(tasks)) as progress:
-        for result in run_pool(tasks, jobs=jobs, timeout=timeout):
+        for result in engine.run(tasks, timeout=timeout):
             done(result)
             if result.status != "ok":
                 say(f"{title}: {result.key}: {result.status}: {result.reason}")
@@ -516,13 +524,13 @@ def _system_record(entry: Entry) -> dict[str, Any]:
     }
 
 
-def rescore_run(folder: Path, *, metrics: Sequence[str] | None, jobs: int | None) -> list[dict[str, Any]]:
+def rescore_run(folder: Path, *, metrics: Sequence[str] | None, engine: Engine) -> list[dict[str, Any]]:
     """Score the outputs of a finished run again; only what changed is computed.
 
     Args:
         folder: the run folder.
         metrics: names among the run's metrics, or further ones that need no option; all of the run when None.
-        jobs: worker processes; two when None.
+        engine: where the work runs.
     """
     from doppelbench.benchmark.work import trial_from_dict
 
@@ -557,7 +565,7 @@ def rescore_run(folder: Path, *, metrics: Sequence[str] | None, jobs: int | None
         ]
         trials = [trial_from_dict(trial) for trial in plan["trials"]]
         with run.stage("score"):
-            score_outputs(run, entries, trials, chosen, jobs=jobs or 2, timeout=300.0)
+            score_outputs(run, entries, trials, chosen, engine=engine, timeout=300.0)
             figures = write_figures(run)
         with run.stage("report"):
             write_run_report(run, figures)

@@ -12,9 +12,10 @@ from doppelbench.benchmark.tasks import failed_status, score_task
 from doppelbench.benchmark.work import trial_from_dict
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.engine.engines import Engine
 from doppelbench.engine.files import write_json
 from doppelbench.engine.hashing import canonical_json
-from doppelbench.engine.pool import Task, run_pool
+from doppelbench.engine.pool import Task
 from doppelbench.engine.run import Run
 from doppelbench.metrics.metric import ItemScore, Metric
 from doppelbench.metrics.recognizers import Transcribed
@@ -71,7 +72,7 @@ def score_files(
     ref: Path | None,
     metrics: Sequence[str] | None,
     text: Path | None,
-    jobs: int,
+    engine: Engine,
     save: Path | None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Score a folder, a manifest, a list or one file.
@@ -81,7 +82,7 @@ def score_files(
         ref: references in the same form; None where no metric needs them or the manifest names them.
         metrics: ``name`` or ``name:option=value,...``; :func:`default_metrics` when None.
         text: transcripts by id, for metrics that need the words.
-        jobs: worker processes.
+        engine: where the work runs.
         save: folder for ``items.json`` and ``figures.json``.
 
     Returns:
@@ -101,7 +102,7 @@ def score_files(
             rows[key] = {"system": system, "trial": pair.id, "metric": scorer.name}
             tasks.append(_task(key, pair, scorer))
     with TaskProgress("scoring", len(tasks)) as progress:
-        for result in run_pool(tasks, jobs=jobs, timeout=ITEM_TIMEOUT):
+        for result in engine.run(tasks, timeout=ITEM_TIMEOUT):
             if result.status == "ok":
                 rows[result.key] |= result.value
             else:
@@ -124,8 +125,19 @@ def _task(key: str, pair: Pair, scorer: Scorer) -> Task:
     spec = scorer.metric.spec
     place = pair.source if "source" in spec.needs else pair.ref if "ref" in spec.needs else None
     natural = None if place is None else Clip(pair.id, pair.speaker or "", audio=str(place))
-    clip = Clip(pair.id, pair.speaker or "", audio=str(pair.out), text=pair.text, split="test")
-    return score_task(key, scorer.name, scorer.options, pair.out, natural, clip, spec.cost)
+    # What is known of the mouth lies beside the reference, from which a metric of pictures takes its box.
+    film = str(pair.ref) if spec.media != "audio" and pair.ref is not None else None
+    clip = Clip(pair.id, pair.speaker or "", audio=str(pair.out), video=film, text=pair.text, split="test")
+    return score_task(
+        key,
+        scorer.name,
+        scorer.options,
+        pair.out,
+        natural,
+        clip,
+        spec.cost,
+        accelerated=spec.accelerated,
+    )
 
 
 def figures_of(

@@ -20,6 +20,8 @@ def score_task(
     reference: Clip | None,
     clip: Clip,
     cost: float,
+    *,
+    accelerated: bool = False,
 ) -> Task:
     """Return the task that scores one output with one metric.
 
@@ -31,6 +33,7 @@ def score_task(
         reference: natural recording to compare with, for a metric that needs one.
         clip: what should be heard.
         cost: milliseconds per second of audio, so that long work starts first.
+        accelerated: whether the metric runs a model that gains from a GPU.
     """
     ref = None
     if reference is not None:
@@ -43,7 +46,7 @@ def score_task(
         "clip": asdict(clip),
     }
     size = out.stat().st_size if out.is_file() else 0
-    return Task(key, "doppelbench.benchmark.work:score_item", arguments, cost * size)
+    return Task(key, "doppelbench.benchmark.work:score_item", arguments, cost * size, accelerated)
 
 
 def failed_status(result: Result) -> str:

@@ -43,12 +43,14 @@ class Task:
         function: ``module:name`` of a function that can be imported.
         arguments: keyword arguments that JSON can hold.
         cost: expected cost in any unit; larger ones start first.
+        accelerated: whether it runs a model that gains from a GPU; a cluster gives it one where it can.
     """
 
     key: str
     function: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     cost: float = 1.0
+    accelerated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,48 @@ def run_pool(
     if in_process:
         return _run_here(ordered, start)
     return _run_in_workers(ordered, min(jobs or available_cores(), len(ordered)), timeout, start)
+
+
+class Station:
+    """One worker process that serves task after task and is replaced when a task kills it."""
+
+    def __init__(
+        self,
+        *,
+        timeout: float | None = None,
+        initializer: str | None = None,
+        initializer_arguments: Mapping[str, Any] | None = None,
+        threads: int = 1,
+        start_timeout: float = START_SECONDS,
+    ) -> None:
+        """Take the options of :func:`run_pool`; the process starts with the first task."""
+        self._start = _Start(initializer, dict(initializer_arguments or {}), threads, start_timeout)
+        self._timeout = timeout
+        self._worker: _Worker | None = None
+
+    def run(self, task: Task) -> Result:
+        """Run one task and return what became of it.
+
+        Raises:
+            PoolError: the process cannot be started or its initializer fails.
+        """
+        waiting = [task]
+        while True:
+            if self._worker is None or (self._worker.gone and self._worker.task is None):
+                self.close()
+                self._worker = _Worker(self._start)
+            _hand_out(waiting, self._worker)
+            for worker in _ready([self._worker], _wait_for([self._worker])):
+                worker.receive()
+            result = self._worker.result(self._timeout)
+            if result is not None:
+                return result
+
+    def close(self) -> None:
+        """End the process."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
 
 
 def available_cores() -> int:

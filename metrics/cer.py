@@ -22,6 +22,7 @@ class CharacterErrorRate(TranscriptErrorMetric):
         rate=16000,
         seconds=(0.1, None),
         citation="NIST SCTK; jiwer",
+        accelerated=True,
     )
 
     @staticmethod

@@ -53,6 +53,7 @@ class MetricSpec:
         media: what an output must hold: sound, pictures, or both in one file. A metric of sound is given
             :class:`~doppelbench.corpora.media.Audio`, the others
             :class:`~doppelbench.corpora.media.Video`.
+        accelerated: whether it runs a neural model that gains from a GPU.
     """
 
     name: str
@@ -69,6 +70,7 @@ class MetricSpec:
     same_timing: bool = False
     licence: str = ""
     media: Media = "audio"
+    accelerated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

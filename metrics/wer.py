@@ -20,6 +20,7 @@ class WordErrorRate(TranscriptErrorMetric):
         rate=16000,
         seconds=(0.1, None),
         citation="NIST SCTK; jiwer",
+        accelerated=True,
     )
 
     @staticmethod

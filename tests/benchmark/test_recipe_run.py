@@ -18,6 +18,7 @@ from doppelbench.benchmark.config import ConfigError, load_recipe
 from doppelbench.benchmark.plan import make_plan
 from doppelbench.benchmark.run import choose_metrics, describe_plan, execute, rescore_run
 from doppelbench.corpora.errors import DoppelbenchError
+from doppelbench.engine.engines import Engine
 from doppelbench.engine.errors import ConfigError as RunConfigError
 from doppelbench.engine.errors import EngineError
 from doppelbench.engine.run import Run, safe_name
@@ -160,7 +161,7 @@ def test_outputs_that_were_changed_are_scored_again_and_a_damaged_one_is_named(c
     own[0].write_bytes(own[-1].read_bytes())
     own[1].write_bytes(b"")
     before = pd.read_parquet(copied.folder / "items.parquet")
-    rescore_run(copied.folder, metrics=None, jobs=1)
+    rescore_run(copied.folder, metrics=None, engine=Engine(jobs=1))
     after = pd.read_parquet(copied.folder / "items.parquet")
     assert len(after) == len(before)
     changed = after[before["key"] != after["key"]]
@@ -320,7 +321,7 @@ def test_a_target_named_twice_is_one_target(finished):
 class TestRescore:
     def test_adds_a_metric_and_keeps_the_other_items(self, copied):
         before = pd.read_parquet(copied.folder / "items.parquet")
-        figures = rescore_run(copied.folder, metrics=["estoi"], jobs=1)
+        figures = rescore_run(copied.folder, metrics=["estoi"], engine=Engine(jobs=1))
         after = pd.read_parquet(copied.folder / "items.parquet")
         assert {figure["metric"] for figure in figures} == {"estoi"}
         pd.testing.assert_frame_equal(after[after["metric"] != "estoi"].reset_index(drop=True), before)
@@ -329,7 +330,7 @@ class TestRescore:
     def test_works_where_the_folder_was_moved_to(self, copied, tmp_path, monkeypatch):
         copied.folder.rename(tmp_path / "moved")
         monkeypatch.chdir(tmp_path)
-        figures = rescore_run(Path("moved"), metrics=["sca"], jobs=1)
+        figures = rescore_run(Path("moved"), metrics=["sca"], engine=Engine(jobs=1))
         assert figures == [figure for figure in copied.figures if figure["metric"] == "sca"]
 
     def test_of_a_run_that_was_never_scored_is_refused(self, copied):
@@ -337,7 +338,7 @@ class TestRescore:
         del record["plan"]["metrics"]
         (copied.folder / "run.json").write_text(json.dumps(record))
         with pytest.raises(ConfigError, match="never scored"):
-            rescore_run(copied.folder, metrics=None, jobs=1)
+            rescore_run(copied.folder, metrics=None, engine=Engine(jobs=1))
 
 
 def test_a_synthesis_that_crashes_is_an_item_that_says_so(copied, monkeypatch):

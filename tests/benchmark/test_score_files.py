@@ -14,7 +14,9 @@ from synthetic_corpus import RATE, TALKERS, speak
 from doppelbench.benchmark.pairs import match_files, read_texts
 from doppelbench.benchmark.scoring import score_files
 from doppelbench.corpora.errors import InputError
+from doppelbench.engine.engines import Engine
 
+ONE = Engine(jobs=1)
 SPEECH = speak(TALKERS[1], "lay white with f nine again", 1.5)
 
 # What is wrong with the output, the status of its item, and what the reason has to name besides the file.
@@ -133,7 +135,7 @@ def test_single_files_are_scored_against_each_other(tmp_path):
         ref=tmp_path / "two.flac",
         metrics=["stoi", "estoi"],
         text=None,
-        jobs=1,
+        engine=ONE,
         save=None,
     )
     assert {item["metric"]: item["status"] for item in items} == {"stoi": "ok", "estoi": "ok"}
@@ -147,7 +149,7 @@ def test_single_files_are_scored_against_each_other(tmp_path):
 @pytest.mark.slow
 def test_ten_minutes_are_scored(tmp_path):
     soundfile.write(tmp_path / "long.flac", np.tile(SPEECH, 400), RATE)
-    items, _ = score_files(tmp_path, ref=tmp_path, metrics=["stoi"], text=None, jobs=1, save=None)
+    items, _ = score_files(tmp_path, ref=tmp_path, metrics=["stoi"], text=None, engine=ONE, save=None)
     assert [item["status"] for item in items] == ["ok"]
     assert items[0]["value"] > 0.999
 
@@ -171,8 +173,8 @@ def test_names_are_matched_below_folders_and_across_suffixes(tmp_path):
             lambda folder: (folder / "ref" / "x.wav").rename(folder / "ref" / "y.wav"),
             "no file name in common",
         ),
-        (lambda folder: (folder / "out" / "x.wav").unlink(), "no audio file"),
-        (lambda folder: (folder / "ref" / "x.wav").unlink(), "no audio file"),
+        (lambda folder: (folder / "out" / "x.wav").unlink(), "no sound or video file"),
+        (lambda folder: (folder / "ref" / "x.wav").unlink(), "no sound or video file"),
     ],
 )
 def test_folders_that_cannot_be_matched_are_refused(tmp_path, prepare, said):
@@ -201,7 +203,14 @@ def test_metrics_without_what_they_need_are_refused(tmp_path, metric, text, said
     table = tmp_path / "texts.csv"
     table.write_text(text or "id,text\n")
     with pytest.raises(InputError, match=said):
-        score_files(tmp_path, ref=None, metrics=[metric], text=table if text else None, jobs=1, save=None)
+        score_files(
+            tmp_path,
+            ref=None,
+            metrics=[metric],
+            text=table if text else None,
+            engine=ONE,
+            save=None,
+        )
 
 
 def test_words_are_compared_with_those_of_the_table(tmp_path):
@@ -214,7 +223,7 @@ def test_words_are_compared_with_those_of_the_table(tmp_path):
         ref=None,
         metrics=[f"wer:recognizer=stored:{tmp_path / 'heard.csv'},normalizer=basic"],
         text=tmp_path / "said.txt",
-        jobs=1,
+        engine=ONE,
         save=None,
     )
     found = {item["trial"]: (item["status"], item["value"]) for item in items}
@@ -248,7 +257,9 @@ def test_one_and_two_workers_agree(tmp_path):
         soundfile.write(tmp_path / f"{name}.wav", SPEECH, RATE)
     (tmp_path / "d.wav").write_bytes(b"no sound")
     one, two = (
-        score_files(tmp_path, ref=tmp_path, metrics=["stoi", "estoi"], text=None, jobs=jobs, save=None)
+        score_files(
+            tmp_path, ref=tmp_path, metrics=["stoi", "estoi"], text=None, engine=Engine(jobs=jobs), save=None
+        )
         for jobs in (1, 2)
     )
     assert one == two
@@ -260,7 +271,7 @@ def test_a_reference_at_fault_is_the_file_that_is_named(tmp_path):
     soundfile.write(tmp_path / "out" / "x.wav", SPEECH, RATE)
     soundfile.write(tmp_path / "ref" / "x.flac", np.zeros_like(SPEECH), RATE)
     items, _ = score_files(
-        tmp_path / "out", ref=tmp_path / "ref", metrics=["stoi"], text=None, jobs=1, save=None
+        tmp_path / "out", ref=tmp_path / "ref", metrics=["stoi"], text=None, engine=ONE, save=None
     )
     assert items[0]["status"] == "silent"
     assert items[0]["reason"].startswith(str(tmp_path / "ref" / "x.flac"))

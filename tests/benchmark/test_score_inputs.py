@@ -16,7 +16,9 @@ from doppelbench.benchmark.pairs import Pair, read_pairs
 from doppelbench.benchmark.scoring import choose_scorers, estimate_cost, score_files
 from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.media import Audio, Video, write_video
+from doppelbench.engine.engines import Engine
 
+ONE = Engine(jobs=1)
 SPEECH = speak(TALKERS[1], "lay white with f nine again", 1.5)
 WORDS = "lay white with f nine again"
 
@@ -64,7 +66,7 @@ def expected(files):
             ref=files / "natural" / f"n{number}.wav",
             metrics=["stoi"],
             text=None,
-            jobs=1,
+            engine=ONE,
             save=None,
         )
         values[name] = items[0]["value"]
@@ -74,7 +76,7 @@ def expected(files):
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
 def test_a_manifest_scores_as_its_files_one_by_one(files, expected, kind):
     path = write_manifest(files, kind)
-    items, figures = score_files(path, ref=None, metrics=["stoi"], text=None, jobs=1, save=None)
+    items, figures = score_files(path, ref=None, metrics=["stoi"], text=None, engine=ONE, save=None)
     assert stoi_of(items) == expected
     assert figures[0]["value"] == pytest.approx(np.mean(list(expected.values())))
 
@@ -92,7 +94,12 @@ def test_an_id_in_one_list_alone_is_a_missing_item(files):
     (files / "out.scp").write_text("one made/m1.wav\n")
     (files / "ref.scp").write_text("two natural/n2.wav\none natural/n1.wav\n")
     items, _ = score_files(
-        files / "out.scp", ref=files / "ref.scp", metrics=["stoi"], text=None, jobs=1, save=None
+        files / "out.scp",
+        ref=files / "ref.scp",
+        metrics=["stoi"],
+        text=None,
+        engine=ONE,
+        save=None,
     )
     assert {item["trial"]: item["status"] for item in items} == {"one": "ok", "two": "missing"}
     assert "out.scp" in items[1]["reason"]
@@ -156,7 +163,7 @@ def test_metrics_of_sound_score_the_sound_of_a_video(tmp_path):
         (tmp_path / name).mkdir()
         write_video(tmp_path / name / "clip.mkv", Video(frames, 25.0, Audio(SPEECH.astype(np.float32), RATE)))
     items, _ = score_files(
-        tmp_path / "out", ref=tmp_path / "ref", metrics=["stoi"], text=None, jobs=1, save=None
+        tmp_path / "out", ref=tmp_path / "ref", metrics=["stoi"], text=None, engine=ONE, save=None
     )
     assert items[0]["value"] == pytest.approx(1.0)
 
@@ -258,3 +265,15 @@ def test_offline_scoring_opens_no_socket(files):
     # The same guard does bite where something wants out.
     refused = without_sockets(files, "--offline", "prefetch", "whisper:tiny")
     assert refused.returncode != 0
+
+
+@pytest.mark.slow
+def test_a_cluster_scores_as_this_machine_does(files):
+    pytest.importorskip("ray", reason="pip install 'doppelbench[cluster]'")
+    manifest = write_manifest(files, "csv")
+    results = [
+        cli("score", manifest, "-m", "stoi,mcd", "--items", "--format", "json", *engine)
+        for engine in ((), ("--engine", "ray", "--jobs", 2))
+    ]
+    assert results[0].stdout == results[1].stdout
+    assert results[1].returncode == 0, results[1].stderr
