@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, max_pool2d, relu
+from torch.nn.functional import max_pool2d, relu
 
 from doppelbench.corpora.errors import InputError
 
@@ -75,7 +75,7 @@ class LpipsNetwork(nn.Module):
         """Distance of each pair of pictures, shape (n,); see :meth:`features`."""
         total = torch.zeros(len(first), device=first.device)
         for head, one, other in zip(self.heads, self.features(first), self.features(second), strict=True):
-            total += conv2d((one - other).square(), head.weight).mean(dim=(1, 2, 3))
+            total += head((one - other).square()).mean(dim=(1, 2, 3))
         return total
 
 

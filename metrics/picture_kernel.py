@@ -118,12 +118,11 @@ def _flat(frames: np.ndarray) -> np.ndarray:
 def _compiled(function: Callable[..., None]) -> Callable[..., Any]:
     import numba
 
-    options = {"error_model": "numpy", "nogil": True}
     try:
-        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
     except RuntimeError:
         # No folder for the compiled code can be written to: compile in every process.
-        return numba.njit(**options)(function)  # type: ignore[no-any-return]
+        return numba.njit(error_model="numpy")(function)  # type: ignore[no-any-return]
 
 
 def _squared_errors(out, ref, sums):  # type: ignore[no-untyped-def]

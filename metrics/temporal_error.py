@@ -12,7 +12,7 @@ from doppelbench.metrics.video_metric import OWN_RATE, PicturePair, RegionMetric
 
 
 class TemporalError(RegionMetric):
-    """Mean squared error of frame differences; ``still`` in the statistics is the value of a still picture."""
+    """Mean squared error of frame differences; ``still`` in the statistics is that of a still picture."""
 
     spec = MetricSpec(
         name="temporal_error",

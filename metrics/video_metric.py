@@ -106,8 +106,8 @@ def same_pictures(*, out: Video, ref: Video) -> PicturePair:
     if abs(out.fps - ref.fps) > RATE_TOLERANCE * ref.fps:
         raise MediaError(
             "rate_mismatch",
-            f"the output has {out.fps:g} frames per second and the reference {ref.fps:g}; convert one of them "
-            "first, for pictures are compared one by one",
+            f"the output has {out.fps:g} frames per second and the reference {ref.fps:g}; convert one of "
+            "them first, for pictures are compared one by one",
         )
     if out.frames.shape[1:3] != ref.frames.shape[1:3]:
         sizes = [f"{video.frames.shape[2]} x {video.frames.shape[1]}" for video in (out, ref)]
