@@ -109,7 +109,7 @@ class LearnedPerceptualSimilarity(VideoMetric):
         with torch.inference_mode():
             for first in range(0, len(pictures.ref), FRAMES_AT_ONCE):
                 batch = [
-                    torch.from_numpy(np.ascontiguousarray(frames[first : first + FRAMES_AT_ONCE]))
+                    torch.from_numpy(frames[first : first + FRAMES_AT_ONCE].copy())
                     .to(self.device)
                     .permute(0, 3, 1, 2)
                     .float()
