@@ -2,14 +2,16 @@
 
 For clips of the talkers, whose films come with the height of the gap between the lips at each frame. The
 opening is measured in the pictures by one linear readout of the mouth's box: ridge regression (Hoerl and
-Kennard 1970) from the pixels of the reference's own box to the truth, with a penalty of a hundredth of the
-largest variance, and then applied to the output's box. Pearson's correlation of what it reads with the truth
-is the value. A readout that is linear makes the value blind to a change of brightness or contrast; it is made
-anew for each clip, because lips, beards and skins differ.
+Kennard 1970) from the smoothed pixels of the reference's own box to the truth, with a penalty of a hundredth
+of the largest variance, and then applied to the output's box. Pearson's correlation of what it reads with
+the truth is the value. A readout that is linear makes the value blind to a change of brightness or contrast;
+it is made anew for each clip, because lips, beards and skins differ.
 
 Darkness or redness of the mouth alone would not do: with teeth and tongue they go up and down with the
-opening by turns (correlations of -0.5 to 0.9 on natural films). The readout has 0.98 to 1.00 on the natural
-films that it is made from and 0.6 to 1.0 on another sentence of the same face, with its own truth.
+opening by turns (correlations of -0.5 to 0.9 on 32 natural films). On the same films the readout has 0.98 to
+1.00 on the film that it is made from, 0.84 to 1.00 on another sentence of the same face with its own truth,
+and -0.2 to 0.5 on another sentence instead of the right one. The smoothing, by a tenth of the mouth's width,
+keeps an output that is blurred, or a pixel off, from being taken for a closed mouth.
 
 A mouth that does not move has the value 0 by rule, and ``still`` in the statistics says so.
 """
@@ -23,6 +25,8 @@ from doppelbench.metrics.mouth_box import mouth_box, mouth_rule, mouth_truth
 from doppelbench.metrics.video_metric import FRAME_RULE, OWN_RATE, PicturePair, VideoMetric
 
 RIDGE = 0.01
+# Standard deviation of the Gaussian that smooths the pictures, in the greatest width of the mouth.
+SMOOTHING = 0.1
 MIN_FRAMES = 10
 # In pixels; a gap that varies less is a closed mouth.
 MIN_TRUTH_DEVIATION = 0.1
@@ -30,24 +34,39 @@ MIN_TRUTH_DEVIATION = 0.1
 MIN_DEVIATION = 1e-6
 
 
+def smoothed(mouth: np.ndarray, deviation: float) -> np.ndarray:
+    """Pictures smoothed by a Gaussian of a standard deviation in pixels, a row of numbers for each frame.
+
+    Args:
+        mouth: uint8, shape (t, height, width, 3).
+        deviation: of the Gaussian in both directions.
+
+    Returns:
+        Shape (t, height * width * 3), float64.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(mouth.astype(np.float64), (0.0, deviation, deviation, 0.0))
+    return np.asarray(smooth).reshape(len(mouth), -1)
+
+
 def opening_readout(*, out: np.ndarray, ref: np.ndarray, opening: np.ndarray) -> np.ndarray:
     """Read the opening of the mouth from pictures, by a linear readout made from natural ones.
 
     Args:
-        out: mouth of the output, uint8, shape (t, height, width, 3).
+        out: mouth of the output, shape (t, pixels), float64.
         ref: mouth of the reference, of the same shape.
         opening: truth about the reference, shape (t,).
 
     Returns:
         Opening in the output in the unit of the truth, shape (t,), float64.
     """
-    natural = ref.reshape(len(ref), -1).astype(np.float64)
-    mean = natural.mean(axis=0)
-    natural -= mean
+    mean = ref.mean(axis=0)
+    natural = ref - mean
     variances, directions = np.linalg.eigh(natural @ natural.T)
     scaled = directions.T @ (opening - opening.mean()) / (variances + RIDGE * variances[-1])
     weights = natural.T @ (directions @ scaled)
-    return (out.reshape(len(out), -1) - mean) @ weights + opening.mean()
+    return (out - mean) @ weights + opening.mean()
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -78,7 +97,7 @@ class MouthOpeningCorrelation(VideoMetric):
     def signature(self) -> str:
         """Readout, frames and box."""
         return (
-            f"{self.spec.name}|pearson-of-ridge{RIDGE:g}-readout-from-ref|{FRAME_RULE}|{mouth_rule()}"
+            f"{self.spec.name}|pearson-of-ridge{RIDGE:g}-smooth{SMOOTHING:g}w-readout-from-ref|{FRAME_RULE}|{mouth_rule()}"
             f"|v{self.spec.version}"
         )
 
@@ -97,8 +116,10 @@ class MouthOpeningCorrelation(VideoMetric):
         mouth = pictures.within(box)
         if truth.opening.std() < MIN_TRUTH_DEVIATION or (mouth.ref == mouth.ref[0]).all():
             raise MediaError("silent", "the mouth of the reference does not move, so nothing can correlate")
-        read = opening_readout(out=mouth.out, ref=mouth.ref, opening=truth.opening)
-        natural = opening_readout(out=mouth.ref, ref=mouth.ref, opening=truth.opening)
+        deviation = SMOOTHING * float(truth.width.max())
+        out, ref = smoothed(mouth.out, deviation), smoothed(mouth.ref, deviation)
+        read = opening_readout(out=out, ref=ref, opening=truth.opening)
+        natural = opening_readout(out=ref, ref=ref, opening=truth.opening)
         still = bool(read.std() < MIN_DEVIATION * truth.opening.std())
         return ItemScore(
             0.0 if still else correlation(read, truth.opening),

@@ -312,6 +312,18 @@ def perceptual_distance(ref: np.ndarray, out: np.ndarray) -> float:
     return total
 
 
+def blurred(film: np.ndarray, deviation: float) -> np.ndarray:
+    """Film convolved with a Gaussian of four deviations in both directions, mirrored at the edges."""
+    reach = int(4 * deviation + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    kernel /= kernel.sum()
+    result = film.astype(np.float64)
+    for axis in (1, 2):
+        padded = np.pad(result, [(reach, reach) if a == axis else (0, 0) for a in range(4)], mode="symmetric")
+        result = np.apply_along_axis(np.convolve, axis, padded, kernel, mode="valid")
+    return result
+
+
 def mouth_cases() -> list[dict]:
     """Correlation of a ridge regression by least squares on stacked equations, on the box of the mouth."""
     cases = []
@@ -324,7 +336,10 @@ def mouth_cases() -> list[dict]:
             slice(int(np.floor(middle - reach)), int(np.ceil(middle + reach)))
             for middle, reach in ((y, down), (x, across))
         )
-        films = [film.frames[:, rows, columns].reshape(len(opening), -1) / 1.0 for film in (natural, made)]
+        films = [
+            blurred(film.frames[:, rows, columns], 0.1 * width).reshape(len(opening), -1)
+            for film in (natural, made)
+        ]
         centred = films[0] - films[0].mean(axis=0)
         penalty = 0.1 * np.linalg.norm(centred, 2)
         equations = np.vstack([centred, penalty * np.eye(centred.shape[1])])
