@@ -48,7 +48,7 @@ class LearnedPerceptualSimilarity(VideoMetric):
         direction="lower",
         range=(0.0, None),
         needs=frozenset({"ref"}),
-        cost=700.0,
+        cost=770.0,
         rate=OWN_RATE,
         same_timing=True,
         citation="Zhang et al., CVPR 2018",

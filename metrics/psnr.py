@@ -24,7 +24,7 @@ class PeakSignalToNoiseRatio(RegionMetric):
         direction="higher",
         range=(0.0, CAP_DB),
         needs=frozenset({"ref"}),
-        cost=1.0,
+        cost=2.5,
         rate=OWN_RATE,
         same_timing=True,
         citation="Wang and Bovik, IEEE Signal Processing Magazine 26(1), 2009",

@@ -27,7 +27,7 @@ class SharpnessAgreement(RegionMetric):
         direction="higher",
         range=(0.0, 1.0),
         needs=frozenset({"ref"}),
-        cost=20.0,
+        cost=24.0,
         rate=OWN_RATE,
         same_timing=True,
         citation="Pech-Pacheco et al., ICPR 2000",

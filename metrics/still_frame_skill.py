@@ -23,7 +23,7 @@ class StillFrameSkill(RegionMetric):
         direction="higher",
         range=(None, 1.0),
         needs=frozenset({"ref"}),
-        cost=2.0,
+        cost=5.0,
         rate=OWN_RATE,
         same_timing=True,
         citation="Murphy, Monthly Weather Review 116(12), 1988",

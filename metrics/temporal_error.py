@@ -3,7 +3,9 @@
 The square of dtSSD of Erofeev et al., "Perceptually Motivated Benchmark for Video Matting" (BMVC 2015), as a
 mean over pixels, on the scale 0 to 255. A picture that is wrong in the same way in every frame has no error
 here; flicker, which an error of single frames hardly shows, has the greatest. A still picture has the
-reference's own mean squared change, which the statistics hold beside the value.
+reference's own mean squared change, which the statistics hold beside the value. Motion at the wrong moment
+is wrong twice, so a natural film that is one frame late can be worse than the still picture; read it beside
+:mod:`doppelbench.metrics.still_frame_skill`.
 """
 
 from doppelbench.metrics.metric import MetricSpec
@@ -22,7 +24,7 @@ class TemporalError(RegionMetric):
         direction="lower",
         range=(0.0, (2 * PEAK) ** 2),
         needs=frozenset({"ref"}),
-        cost=2.0,
+        cost=5.0,
         rate=OWN_RATE,
         same_timing=True,
         citation="Erofeev et al., BMVC 2015",

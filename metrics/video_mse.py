@@ -23,7 +23,7 @@ class VideoMeanSquaredError(RegionMetric):
         direction="lower",
         range=(0.0, PEAK**2),
         needs=frozenset({"ref"}),
-        cost=1.0,
+        cost=2.5,
         rate=OWN_RATE,
         same_timing=True,
         citation="Deng et al., ICLR 2021",
