@@ -310,6 +310,14 @@ def test_figure_is_the_mean_and_lies_within_its_interval(scorer, scored):
     assert (figure.n, figure.expected, figure.coverage) == (4, 4, 1.0)
 
 
+def test_paired_terms_add_up_to_the_figure(scorer, scored):
+    items = [*scored(scorer), ItemScore.failed("silent", "nothing but black")]
+    terms = [type(scorer).paired_terms(item) for item in items]
+    assert terms.pop() is None
+    numerator, denominator = np.sum(terms, axis=0)
+    assert numerator / denominator == pytest.approx(scorer.reduce(items).value, rel=1e-12)
+
+
 def test_order_of_the_items_does_not_matter(scorer, scored):
     items, clusters = scored(scorer), ["a", "a", "b", "c"]
     assert scorer.reduce(items) == scorer.reduce(items[::-1])
