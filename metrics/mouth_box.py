@@ -7,7 +7,7 @@ The talkers corpus keeps the truth beside each film (``<clip>.face.json``). For 
 cascade of local binary patterns that scikit-image carries (Liao et al. 2007) looks for the face in nine
 frames spread over the clip; the median of the boxes it found, in each frame the largest, is the face, and the
 mouth is a fixed part of it: the middle half of its width, from 63 % to 97 % of its height. On ten GRID
-talkers that holds the mouth of each.
+talkers that holds the mouth of each, in whole pictures and in crops of their heads.
 """
 
 import json
@@ -33,6 +33,9 @@ DETECTION_FRAMES = 9
 # Fewer hits than half of the frames are no face but a pattern in the background.
 LEAST_HITS = 5
 SCALE_FACTOR = 1.2
+# Share of the shorter side by which borders are repeated outward: in tight crops of heads of 64 to 256 pixels
+# the face was found in 99 of 100 frames instead of 89 to 96.
+PADDING = 0.1
 # A talking head fills at least a quarter of the shorter side.
 LEAST_FACE = 0.25
 FACE_X = (0.25, 0.75)
@@ -68,7 +71,7 @@ def mouth_rule() -> str:
     """How signatures name the way in which the mouth is found, with the version of the face detector."""
     return (
         f"mouth-of-ref(truth-extent+{MARGIN_X:g}w+{MARGIN_Y:g}w,else-skimage-{metadata.version('scikit-image')}"
-        f"-lbp-median{DETECTION_FRAMES}-x{FACE_X[0]:g}..{FACE_X[1]:g}-y{FACE_Y[0]:g}..{FACE_Y[1]:g},"
+        f"-lbp-pad{PADDING:g}-median{DETECTION_FRAMES}-x{FACE_X[0]:g}..{FACE_X[1]:g}-y{FACE_Y[0]:g}..{FACE_Y[1]:g},"
         f"min{LEAST_SIDE}px)"
     )
 
@@ -174,8 +177,9 @@ def _largest_face(frame: np.ndarray, least: int, most: int) -> tuple[int, int, i
     """Left, top and side of the largest face in one picture."""
     if least > most:
         return None
+    margin = round(PADDING * min(frame.shape[:2]))
     found = _detector().detect_multi_scale(
-        img=frame,
+        img=np.pad(frame, ((margin, margin), (margin, margin), (0, 0)), mode="edge"),
         scale_factor=SCALE_FACTOR,
         step_ratio=1,
         min_size=(least, least),
@@ -185,7 +189,7 @@ def _largest_face(frame: np.ndarray, least: int, most: int) -> tuple[int, int, i
         return None
     # Equal sizes are told apart by their place, so that the order of the detections does not matter.
     best = max(found, key=lambda face: (face["width"], -face["r"], -face["c"]))
-    return best["c"], best["r"], best["width"]
+    return best["c"] - margin, best["r"] - margin, best["width"]
 
 
 @lru_cache(maxsize=1)

@@ -109,23 +109,24 @@ class MouthOpeningCorrelation(VideoMetric):
             MediaError: ``missing`` without a truth; ``too_short`` with fewer than ten frames; ``silent`` when
                 the mouth of the reference stays closed or its pictures do not change.
         """
-        truth = mouth_truth(pictures.ref, pictures.fps, clip)
+        truth = mouth_truth(pictures.whole_ref, pictures.fps, clip)
         if truth is None:
             raise MediaError("missing", "there is no truth about the opening of the mouth for this clip")
         pictures.check_frames(MIN_FRAMES, self.spec.name)
-        box = mouth_box(pictures.ref, pictures.fps, clip)
+        box = mouth_box(pictures.whole_ref, pictures.fps, clip)
         mouth = pictures.within(box)
-        if truth.opening.std() < MIN_TRUTH_DEVIATION or (mouth.ref == mouth.ref[0]).all():
+        opening = truth.opening[: len(mouth.ref)]
+        if opening.std() < MIN_TRUTH_DEVIATION or (mouth.ref == mouth.ref[0]).all():
             raise MediaError("silent", "the mouth of the reference does not move, so nothing can correlate")
         deviation = SMOOTHING * float(truth.width.max())
         out, ref = smoothed(mouth.out, deviation), smoothed(mouth.ref, deviation)
-        read = opening_readout(out=out, ref=ref, opening=truth.opening)
-        natural = opening_readout(out=ref, ref=ref, opening=truth.opening)
-        still = bool(read.std() < MIN_DEVIATION * truth.opening.std())
+        read = opening_readout(out=out, ref=ref, opening=opening)
+        natural = opening_readout(out=ref, ref=ref, opening=opening)
+        still = bool(read.std() < MIN_DEVIATION * opening.std())
         return ItemScore(
-            0.0 if still else correlation(read, truth.opening),
+            0.0 if still else correlation(read, opening),
             stats={
-                "natural": correlation(natural, truth.opening),
+                "natural": correlation(natural, opening),
                 "still": still,
                 "frames": len(pictures.ref),
                 "box": [box.left, box.top, box.right, box.bottom],

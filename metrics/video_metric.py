@@ -31,16 +31,22 @@ Region = Literal["frame", "mouth"]
 
 @dataclass(frozen=True, slots=True)
 class PicturePair:
-    """Frames of output and reference, uint8 of one shape (t, height, width, 3), at ``fps`` per second."""
+    """Frames of output and reference, uint8 of one shape (t, height, width, 3), at ``fps`` per second.
+
+    ``whole_ref`` holds the reference before it was cut to the length of the output: where the mouth is must
+    not depend on the output at all.
+    """
 
     out: np.ndarray
     ref: np.ndarray
+    whole_ref: np.ndarray
     fps: float
 
     def within(self, box: Box) -> "PicturePair":
         """The same pictures cut down to a box."""
         rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
-        return PicturePair(self.out[:, rows, columns], self.ref[:, rows, columns], self.fps)
+        out, ref, whole = (clip[:, rows, columns] for clip in (self.out, self.ref, self.whole_ref))
+        return PicturePair(out, ref, whole, self.fps)
 
     def check_size(self, least: int, name: str) -> None:
         """Refuse pictures that are too small for a metric.
@@ -123,7 +129,7 @@ def same_pictures(*, out: Video, ref: Video) -> PicturePair:
             f"{LENGTH_TOLERANCE_FRAMES} of difference is allowed, for pictures are compared one by one",
         )
     shorter = min(len(out.frames), len(ref.frames))
-    return PicturePair(out.frames[:shorter], ref.frames[:shorter], ref.fps)
+    return PicturePair(out.frames[:shorter], ref.frames[:shorter], ref.frames, ref.fps)
 
 
 class VideoMetric(Metric):
@@ -194,7 +200,7 @@ class RegionMetric(VideoMetric):
         """Cut out the region and compare."""
         where: dict[str, Any] = {"frames": len(pictures.ref)}
         if self.region == "mouth":
-            box = mouth_box(pictures.ref, pictures.fps, clip)
+            box = mouth_box(pictures.whole_ref, pictures.fps, clip)
             pictures = pictures.within(box)
             where |= {"box": [box.left, box.top, box.right, box.bottom], "box_from": box.source}
         value, statistics = self.compare(pictures)

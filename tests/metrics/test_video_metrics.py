@@ -213,6 +213,19 @@ def test_output_does_not_move_the_box(tmp_path):
     assert scores[0].stats["box"] == scores[1].stats["box"]
 
 
+def test_shorter_output_does_not_move_the_box_either(tmp_path):
+    ref, clip = write_talking_clip(tmp_path, seed=1)
+    path = tmp_path / "clip.face.json"
+    truth = json.loads(path.read_text(encoding="utf-8"))
+    truth["mouth_opening"][-1] = 40.0
+    path.write_text(json.dumps(truth), encoding="utf-8")
+    shorter = replace(ref, frames=ref.frames[:-1])
+    for name, options in (("psnr", {"region": "mouth"}), ("mouth_opening", {})):
+        scores = [metric(name, **options).item(out=out, ref=ref, clip=clip) for out in (ref, shorter)]
+        assert scores[0].stats["box"] == scores[1].stats["box"]
+        assert [score.stats["frames"] for score in scores] == [30, 29]
+
+
 def test_errors_outside_of_the_mouth_do_not_matter_to_it(tmp_path):
     ref, clip = write_talking_clip(tmp_path, seed=1)
     left, top, right, bottom = metric("psnr", region="mouth").item(out=ref, ref=ref, clip=clip).stats["box"]
@@ -437,7 +450,7 @@ def test_small_pictures_are_too_short_for_lpips(published):
 @pytest.fixture(scope="module")
 def grid(realdata):
     folder = realdata / "c_talking_head" / "grid" / "other"
-    return {path.stem: read_video(path, audio=False) for path in sorted(folder.glob("*.mpg"))[:4]}
+    return {path.stem: read_video(path, audio=False, end=1.6) for path in sorted(folder.glob("*.mpg"))[:4]}
 
 
 @pytest.mark.realdata
@@ -449,6 +462,15 @@ def test_mouths_of_grid_are_found_and_move_more_than_the_frame(grid):
         inside = change[box.top // 2 : box.bottom // 2, box.left // 2 : box.right // 2].mean()
         assert inside > 3 * change.mean(), name
         assert (box.right - box.left) * (box.bottom - box.top) < 0.1 * 288 * 360, name
+
+
+@pytest.mark.realdata
+def test_mouths_of_grid_are_found_in_tight_crops_where_they_are_in_the_whole(grid):
+    for name, video in grid.items():
+        whole = detected_box(video.frames)
+        cut = detected_box(video.frames[:, 60:270, 70:280])
+        for side, offset in (("left", 70), ("right", 70), ("top", 60), ("bottom", 60)):
+            assert getattr(cut, side) + offset == pytest.approx(getattr(whole, side), abs=12), (name, side)
 
 
 @pytest.mark.realdata
