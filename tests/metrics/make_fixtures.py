@@ -18,11 +18,16 @@ import pesq
 import pystoi
 import pyworld
 import resemblyzer
+import scipy.ndimage
 import scipy.signal
 import scipy.spatial
 import scipy.stats
+import skimage
+import skimage.metrics
 import soundfile
+import torch
 from metric_examples import speech_like
+from video_examples import lpips_weights, moving_picture, talking_picture
 
 FOLDER = Path(__file__).parent / "fixtures"
 PAIRS = {
@@ -30,6 +35,17 @@ PAIRS = {
     "noise at -15 dB": ({"seed": 2, "pitch": 180.0}, {"seed": 2, "pitch": 180.0, "noise_db": -15.0}),
     "another voice": ({"seed": 3}, {"seed": 3, "voice": 1, "pitch": 200.0}),
     "other words": ({"seed": 4, "seconds": 1.5}, {"seed": 5, "voice": 2, "seconds": 1.55}),
+}
+PICTURES = {
+    "noise": ({"seed": 1}, {"seed": 1, "noise": 20}),
+    "one frame late": ({"seed": 2}, {"seed": 2, "lag": 1}),
+    "darker": ({"seed": 3, "height": 37, "width": 51}, {"seed": 3, "height": 37, "width": 51, "percent": 70}),
+    "another picture": ({"seed": 4, "frames": 2}, {"seed": 5, "frames": 2, "noise": 3}),
+}
+MOUTHS = {
+    "itself": ({"seed": 1}, {"seed": 1}),
+    "one frame late": ({"seed": 1}, {"seed": 1, "lag": 1}),
+    "another mouth with noise": ({"seed": 2}, {"seed": 3, "noise": 25}),
 }
 TEXTS = [
     ("x", "x x y y"),
@@ -239,6 +255,120 @@ def lag_size(ref: np.ndarray, out: np.ndarray) -> float:
     return float(abs(lags[near][values[near].argmax()]) / 16)
 
 
+def picture_cases(expected: Callable[[np.ndarray, np.ndarray], float], tolerance: float) -> list[dict]:
+    """One case per pair of films, scored by the reference library on (reference, output)."""
+    cases = []
+    for name, (ref, out) in PICTURES.items():
+        value = expected(*(moving_picture(**spec).frames for spec in (ref, out)))
+        case = {"name": name, "ref": ref, "out": out}
+        cases.append(case | {"expected": float(value), "tolerance": tolerance})
+    return cases
+
+
+def over_frames(measure: Callable[..., float], **options: object) -> Callable[..., float]:
+    """Mean of a measure of two pictures over the frames of two films."""
+    return lambda ref, out: np.mean([measure(*pair, **options) for pair in zip(ref, out, strict=True)])
+
+
+def sharpness_agreement(ref: np.ndarray, out: np.ndarray) -> float:
+    """Ratio of variances of SciPy's Laplacian, the smaller over the greater."""
+    variances = []
+    for film in (ref, out):
+        luma = np.einsum("thwc,c->thw", film.astype(np.float64), [0.299, 0.587, 0.114])
+        inner = [scipy.ndimage.laplace(picture)[1:-1, 1:-1] for picture in luma]
+        variances.append(np.mean([np.var(values) for values in inner]))
+    return min(variances) / max(variances)
+
+
+def skill(ref: np.ndarray, out: np.ndarray) -> float:
+    """Share of the still frame's error that is left out."""
+    error = skimage.metrics.mean_squared_error
+    return 1 - error(ref, out) / error(ref, np.repeat(ref[:1], len(ref), axis=0))
+
+
+def motion_error(ref: np.ndarray, out: np.ndarray) -> float:
+    """Error of differences along time."""
+    return skimage.metrics.mean_squared_error(
+        *(np.diff(film.astype(np.float64), axis=0) for film in (ref, out))
+    )
+
+
+def perceptual_distance(ref: np.ndarray, out: np.ndarray) -> float:
+    """LPIPS in double precision from torch's layers in AlexNet's order and a cosine-like distance."""
+    weights = {name: torch.from_numpy(array).double() for name, array in lpips_weights().items()}
+    hidden = torch.from_numpy(np.concatenate([ref, out])).double().permute(0, 3, 1, 2) / 127.5 - 1
+    hidden = (hidden - weights["scaling_layer.shift"]) / weights["scaling_layer.scale"]
+    total = 0.0
+    for stage, (layer, stride, padding) in enumerate(
+        ((0, 4, 2), (3, 1, 2), (6, 1, 1), (8, 1, 1), (10, 1, 1))
+    ):
+        if stage in (1, 2):
+            hidden = torch.nn.MaxPool2d(3, 2)(hidden)
+        kernel, bias = (weights[f"net.slice{stage + 1}.{layer}.{part}"] for part in ("weight", "bias"))
+        hidden = torch.nn.functional.conv2d(hidden, kernel, bias, stride, padding).clamp(min=0)
+        first, second = torch.nn.functional.normalize(hidden, dim=1).split(len(ref))
+        head = weights[f"lin{stage}.model.1.weight"].flatten()
+        total += torch.einsum("nchw,c->nhw", (first - second) ** 2, head).mean().item()
+    return total
+
+
+def blurred(film: np.ndarray, deviation: float) -> np.ndarray:
+    """Film convolved with a Gaussian of four deviations in both directions, mirrored at the edges."""
+    reach = int(4 * deviation + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    kernel /= kernel.sum()
+    result = film.astype(np.float64)
+    for axis in (1, 2):
+        padded = np.pad(result, [(reach, reach) if a == axis else (0, 0) for a in range(4)], mode="symmetric")
+        result = np.apply_along_axis(np.convolve, axis, padded, kernel, mode="valid")
+    return result
+
+
+def mouth_cases() -> list[dict]:
+    """Correlation of a ridge regression by least squares on stacked equations, on the box of the mouth."""
+    cases = []
+    for name, (ref, out) in MOUTHS.items():
+        (natural, truth), (made, _) = (talking_picture(**spec) for spec in (ref, out))
+        opening = np.array(truth["mouth_opening"])
+        x, y, width = (truth[key][0] for key in ("mouth_x", "mouth_y", "mouth_width"))
+        across, down = 0.65 * width, opening.max() / 2 + 0.25 * width
+        rows, columns = (
+            slice(int(np.floor(middle - reach)), int(np.ceil(middle + reach)))
+            for middle, reach in ((y, down), (x, across))
+        )
+        films = [
+            blurred(film.frames[:, rows, columns], 0.1 * width).reshape(len(opening), -1)
+            for film in (natural, made)
+        ]
+        centred = films[0] - films[0].mean(axis=0)
+        penalty = 0.1 * np.linalg.norm(centred, 2)
+        equations = np.vstack([centred, penalty * np.eye(centred.shape[1])])
+        answers = np.append(opening - opening.mean(), np.zeros(centred.shape[1]))
+        weights = np.linalg.lstsq(equations, answers, rcond=None)[0]
+        value = scipy.stats.pearsonr(films[1] @ weights, opening).statistic
+        case = {"name": name, "ref": ref, "out": out}
+        cases.append(case | {"expected": float(value), "tolerance": 1e-9})
+    return cases
+
+
+def write_picture_fixtures() -> None:
+    """Write the fixture files of the metrics of pictures."""
+    error, ratio = skimage.metrics.mean_squared_error, skimage.metrics.peak_signal_noise_ratio
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    similarity = over_frames(skimage.metrics.structural_similarity, **window, data_range=255, channel_axis=2)
+    of_skimage = f"scikit-image {skimage.__version__}"
+    write("video_mse", of_skimage, picture_cases(error, 1e-9))
+    write("psnr", of_skimage, picture_cases(lambda ref, out: ratio(ref, out, data_range=255), 1e-9))
+    write("psnr_frames", of_skimage, picture_cases(over_frames(ratio, data_range=255), 1e-9))
+    write("ssim", of_skimage, picture_cases(similarity, 1e-9))
+    write("still_frame_skill", of_skimage, picture_cases(skill, 1e-9))
+    write("temporal_error", of_skimage, picture_cases(motion_error, 1e-9))
+    write("sharpness", f"SciPy {metadata.version('scipy')}", picture_cases(sharpness_agreement, 1e-9))
+    library = f"torch {metadata.version('torch').partition('+')[0]}, random weights"
+    write("lpips", library, picture_cases(perceptual_distance, 1e-5))
+    write("mouth_opening", f"NumPy {np.__version__} least squares", mouth_cases())
+
+
 def librosa_features(samples: np.ndarray) -> list[float]:
     """The 242 numbers of the speaker classifier at an active level of -26 dB."""
     samples = leveled(samples)
@@ -291,6 +421,7 @@ def main() -> None:
         }
         for name, (_, out) in list(PAIRS.items())[:2]
     ]
+    write_picture_fixtures()
     write("sca", f"librosa {librosa.__version__}", [case | {"tolerance": 2e-3} for case in features])
 
 

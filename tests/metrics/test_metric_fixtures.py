@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from metric_examples import skip_without_backend, speech_like
+from safetensors.numpy import save_file
+from video_examples import lpips_weights, moving_picture, talking_picture, write_talking_clip
 
+from doppelbench.metrics import metric_class
 from doppelbench.metrics.registry import BUILT_IN, metric
 from doppelbench.metrics.sca import features
 
@@ -26,7 +29,8 @@ def test_every_metric_has_a_fixture_file():
     assert {path.stem for path in FOLDER.glob("*.json")} == set(BUILT_IN)
 
 
-SIGNAL_METRICS = sorted(set(BUILT_IN) - {"wer", "cer", "sca"})
+PICTURE_METRICS = sorted(name for name in BUILT_IN if metric_class(name).spec.media == "video")
+SIGNAL_METRICS = sorted(set(BUILT_IN) - {"wer", "cer", "sca", *PICTURE_METRICS})
 
 
 @pytest.mark.parametrize(("name", "case"), cases(*SIGNAL_METRICS))
@@ -35,6 +39,25 @@ def test_signal_pair_has_the_value_of_the_reference_library(name, case):
     scorer = metric(name, **case.get("options", {}))
     score = scorer.item(out=speech_like(**case["out"]), ref=speech_like(**case["ref"]))
     assert score.status == "ok"
+    assert score.value == pytest.approx(case["expected"], abs=case["tolerance"])
+
+
+@pytest.mark.parametrize(("name", "case"), cases(*sorted(set(PICTURE_METRICS) - {"mouth_opening"})))
+def test_pair_of_films_has_the_value_of_the_reference_library(name, case, tmp_path):
+    options = case.get("options", {})
+    if name == "lpips":
+        save_file(lpips_weights(), tmp_path / "lpips.safetensors")
+        options = {"weights": str(tmp_path / "lpips.safetensors")}
+    score = metric(name, **options).item(out=moving_picture(**case["out"]), ref=moving_picture(**case["ref"]))
+    assert score.status == "ok"
+    assert score.value == pytest.approx(case["expected"], abs=case["tolerance"])
+
+
+@pytest.mark.parametrize(("name", "case"), cases("mouth_opening"))
+def test_mouth_has_the_correlation_of_the_reference_library(name, case, tmp_path):
+    ref, clip = write_talking_clip(tmp_path, **case["ref"])
+    out, _ = talking_picture(**case["out"])
+    score = metric(name).item(out=out, ref=ref, clip=clip)
     assert score.value == pytest.approx(case["expected"], abs=case["tolerance"])
 
 
