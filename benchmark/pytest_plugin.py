@@ -165,6 +165,8 @@ def _worse(
     failed: Mapping[str, str],
 ) -> list[str]:
     """Say in sentences what is worse than the baseline."""
+    import numpy as np
+
     from doppelbench.metrics.statistics import paired_difference
 
     if not path.is_file():
@@ -180,7 +182,8 @@ def _worse(
     common = [key for key in before if before[key] is not None and now.get(key) is not None]
     if not common:
         return [*reasons, "no item is scored on both sides"]
-    found = paired_difference([before[key] for key in common], [now[key] for key in common])
+    terms = [np.array([side[key] for key in common], np.float64) for side in (before, now)]
+    found = paired_difference(terms[0], terms[1])
     if found.difference is None:
         return reasons
     worse = -found.difference if spec.direction == "higher" else found.difference
