@@ -31,7 +31,7 @@ TANH_D, TANH_E, TANH_F = np.float32(62370), np.float32(3150), np.float32(28)
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile; the machine code is kept beside the module where that can be written."""
-    options = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}}
+    options = {"fastmath": True}
     try:
         return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:
@@ -91,12 +91,14 @@ def draw_class(scores, temperature, uniform):  # type: ignore[no-untyped-def]
     highest = scores[0]
     for index in range(scores.size):
         highest = max(highest, scores[index])
+    shares = np.empty(scores.size, np.float32)
     total = 0.0
     for index in range(scores.size):
-        total += np.exp((scores[index] - highest) / temperature)
+        shares[index] = np.exp((scores[index] - highest) / temperature)
+        total += shares[index]
     wanted, reached = uniform * total, 0.0
     for index in range(scores.size):
-        reached += np.exp((scores[index] - highest) / temperature)
+        reached += shares[index]
         if reached >= wanted:
             return index
     return scores.size - 1
@@ -216,4 +218,152 @@ def run_wavenet(  # type: ignore[no-untyped-def]
         else:
             previous = np.float32(draw_class(score, temperature, uniforms[time, 0]))
         samples[time] = previous
+    return previous
+
+
+@compiled
+def run_wavernn(  # type: ignore[no-untyped-def]
+    by_sample,
+    first_recurrent,
+    first_bias,
+    second_given,
+    second_recurrent,
+    second_bias,
+    first_dense,
+    second_dense,
+    final,
+    final_bias,
+    condition,
+    temperature,
+    uniforms,
+    forced,
+    states,
+    previous,
+    labels,
+    scores,
+):
+    """Generate one chunk of a WaveRNN; ``states`` and the return value carry the state to the next.
+
+    Args:
+        by_sample: what a previous sample of 1 adds to the inputs of both GRUs and to the first dense layer.
+        first_recurrent: (cells, 3 * cells), as all of the GRUs' weights.
+        first_bias: (3 * cells,).
+        second_given: what the first GRU's state adds to the input of the second.
+        second_recurrent: as the first's.
+        second_bias: as the first's.
+        first_dense: (cells, dense).
+        second_dense: (dense, dense).
+        final: (dense, classes).
+        final_bias: (classes,).
+        condition: what features and biases add to the inputs of both GRUs and both dense layers (time, 6 *
+            cells + 2 * dense).
+        temperature: sharpens the distribution below 1.
+        uniforms: shape (time, 2).
+        forced: labels to take (time,), or empty.
+        states: of the GRUs (2, cells).
+        previous: companded value of the sample before, -1 to 1.
+        labels: receives (time,).
+        scores: receives (time, classes), or empty.
+
+    Returns:
+        The companded value of the last sample.
+    """
+    cells, dense, classes = states.shape[1], first_dense.shape[1], final.shape[1]
+    given, recurrent = np.empty(3 * cells, np.float32), np.empty(3 * cells, np.float32)
+    total, low = np.empty(cells, np.float32), np.empty(dense, np.float32)
+    top, score = np.empty(dense, np.float32), np.empty(classes, np.float32)
+    for time in range(labels.size):
+        for index in range(3 * cells):
+            given[index] = condition[time, index] + previous * by_sample[index]
+        recurrent[:] = first_bias
+        add_product(first_recurrent, states[0], recurrent)
+        update_gru(given, recurrent, states[0])
+        for index in range(3 * cells):
+            given[index] = condition[time, 3 * cells + index] + previous * by_sample[3 * cells + index]
+        add_product(second_given, states[0], given)
+        recurrent[:] = second_bias
+        add_product(second_recurrent, states[1], recurrent)
+        update_gru(given, recurrent, states[1])
+        for index in range(cells):
+            total[index] = states[0, index] + states[1, index]
+        for index in range(dense):
+            low[index] = condition[time, 6 * cells + index] + previous * by_sample[6 * cells + index]
+            top[index] = condition[time, 6 * cells + dense + index]
+        add_product(first_dense, total, low)
+        rectify(low)
+        add_product(second_dense, low, top)
+        rectify(top)
+        score[:] = final_bias
+        add_product(final, top, score)
+        if scores.size:
+            scores[time] = score
+        label = np.float32(draw_class(score, temperature, uniforms[time, 0]))
+        if forced.size:
+            label = forced[time]
+        labels[time] = label
+        previous = TWO * label / np.float32(classes - 1) - ONE
+    return previous
+
+
+@compiled
+def run_gru(  # type: ignore[no-untyped-def]
+    entry,
+    recurrent,
+    recurrent_bias,
+    dense,
+    dense_bias,
+    final,
+    final_bias,
+    condition,
+    temperature,
+    uniforms,
+    forced,
+    state,
+    previous,
+    labels,
+    scores,
+):
+    """Generate one chunk of a single GRU over embedded classes; ``state`` and the return value carry on.
+
+    Args:
+        entry: what each class of the sample before adds to the input (classes, 3 * cells).
+        recurrent: (cells, 3 * cells).
+        recurrent_bias: (3 * cells,).
+        dense: (cells, dense).
+        dense_bias: (dense,).
+        final: (dense, classes).
+        final_bias: (classes,).
+        condition: what the conditioning and the bias add to the input (time, 3 * cells).
+        temperature: sharpens the distribution below 1.
+        uniforms: shape (time, 2).
+        forced: labels to take (time,), or empty.
+        state: of the GRU (cells,).
+        previous: label of the sample before.
+        labels: receives (time,).
+        scores: receives (time, classes), or empty.
+
+    Returns:
+        The last label.
+    """
+    cells = state.size
+    given, inside = np.empty(3 * cells, np.float32), np.empty(3 * cells, np.float32)
+    top, score = np.empty(dense.shape[1], np.float32), np.empty(final.shape[1], np.float32)
+    for time in range(labels.size):
+        last = int(previous)
+        for index in range(3 * cells):
+            given[index] = condition[time, index] + entry[last, index]
+        inside[:] = recurrent_bias
+        add_product(recurrent, state, inside)
+        update_gru(given, inside, state)
+        top[:] = dense_bias
+        add_product(dense, state, top)
+        rectify(top)
+        score[:] = final_bias
+        add_product(final, top, score)
+        if scores.size:
+            scores[time] = score
+        previous = np.float32(draw_class(score, temperature, uniforms[time, 0]))
+        if forced.size:
+            previous = forced[time]
+        labels[time] = previous
     return previous

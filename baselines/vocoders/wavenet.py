@@ -118,18 +118,18 @@ class WaveNetSettings(NeuralVocoderSettings):
 PAPER = WaveNetSettings(crop_frames=40, max_steps=1_000_000)
 LOGISTICS = replace(PAPER, output="logistics")
 SMALL = WaveNetSettings(
-    layers=16,
-    stacks=2,
+    layers=10,
+    stacks=1,
     kernel=2,
     residual=32,
     gates=64,
     skips=64,
     condition_channels=32,
-    crop_frames=16,
-    batch_size=4,
+    crop_frames=12,
+    batch_size=2,
     learning_rate=4e-3,
     final_rate=0.02,
-    max_steps=1200,
+    max_steps=2400,
     temperature=0.9,
 )
 TINY = replace(
@@ -236,6 +236,7 @@ class WaveNet(nn.Module):
         drawn, _ = walk(condition, uniforms)
         return drawn if self.is_scalar else mu_law_decode(drawn, self.classes)
 
+    @torch.inference_mode()
     def walk_compiled(
         self, condition: Tensor, uniforms: np.ndarray, forced: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -292,6 +293,7 @@ class WaveNet(nn.Module):
             )
         return samples, scores
 
+    @torch.inference_mode()
     def walk_torch(
         self, condition: Tensor, uniforms: np.ndarray, forced: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
