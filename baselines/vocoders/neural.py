@@ -191,7 +191,9 @@ class VocoderModule(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        return cosine_adam(self, self.settings.learning_rate, self.settings.final_rate, self.settings.max_steps)
+        return cosine_adam(
+            self, self.settings.learning_rate, self.settings.final_rate, self.settings.max_steps
+        )
 
 
 def cosine_adam(module: nn.Module, rate: float, final: float, steps: int) -> Any:
