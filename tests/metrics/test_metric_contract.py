@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from contract_verdicts import CONTRACT
-from metric_examples import skip_without_backend, speech_like
+from metric_examples import skip_without_backend, speech_like, sung_vowel
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.media import Audio, read_audio, resample
@@ -28,6 +28,7 @@ CLIP = Clip(id="trial-1", speaker="voice0", text="bin blue at f two now")
 SPEAKER_SEEDS = range(200, 206)
 MARGIN_SECONDS = 0.15
 TRANSCRIPT_METRICS = ("cer", "mer", "wer")
+PITCH_METRICS = ("f0_correlation", "f0_rmse", "voicing_error")
 AUDIO_METRICS = sorted(name for name in BUILT_IN if metric_class(name).spec.media == "audio")
 FOLDER = Path(__file__).parent / "fixtures"
 VERDICTS = {
@@ -102,8 +103,16 @@ def speech():
     return with_margins(ref), with_margins(out)
 
 
+@pytest.fixture(scope="session")
+def sung():
+    """Two voices of another pitch without a doubtful frame, for a tracker may jump where speech is weak."""
+    return with_margins(sung_vowel()), with_margins(sung_vowel(voice=1, low=170.0, high=180.0))
+
+
 @pytest.fixture
-def pair(name, speech, spoken):
+def pair(name, speech, spoken, sung):
+    if name in PITCH_METRICS:
+        return sung
     return (spoken, spoken) if name in TRANSCRIPT_METRICS else speech
 
 
@@ -243,9 +252,9 @@ def test_type_and_layout_of_the_samples_do_not_matter(name, scorer, pair):
 
 
 def test_another_rate_is_resampled(name, scorer, pair):
-    ref, out = pair
-    before, after = value(scorer, out, ref), value(scorer, resample(out, 48000), ref)
-    hold(scorer, VERDICTS[name]["rate mismatch"], before=before, after=after)
+    assert VERDICTS[name]["rate mismatch"] == "resampled"
+    fast = resample(pair[1], 48000)
+    assert score(scorer, fast, pair[0]) == score(scorer, resample(fast, 16000), pair[0])
 
 
 @pytest.fixture(scope="session")
