@@ -102,6 +102,8 @@ SPEAKER_SIMILARITY = compared(
     sample=invariant(0.02),
     frame=invariant(0.05),
 )
+# The warping path may slip along an even glide, and a tracker is free at the two edges of voicing.
+HALF_A_SEMITONE = invariant(50.0)
 P835 = alone(gain=differs(1e-3), sample=0.1, frame=0.2)
 
 CONTRACT: dict[str, dict[str, Verdict]] = {
@@ -112,7 +114,7 @@ CONTRACT: dict[str, dict[str, Verdict]] = {
     "dnsmos_sig": P835,
     "estoi": compared(swapped=differs(1e-3), sample=invariant(0.02), frame=worsens(0.05)),
     "f0_correlation": compared(swapped=SAME, sample=invariant(0.1), frame=invariant(0.1)),
-    "f0_rmse": compared(swapped=SAME, sample=invariant(5.0), frame=invariant(10.0)),
+    "f0_rmse": compared(swapped=SAME, sample=HALF_A_SEMITONE, frame=HALF_A_SEMITONE),
     "lag": compared(swapped=SAME, sample=worsens(0.0624), frame=worsens(9.99)),
     "lsd": compared(swapped=SAME, sample=invariant(0.3), frame=worsens(0.5)),
     "mcd": compared(swapped=SAME, sample=invariant(0.5), frame=invariant(0.5)),

@@ -30,7 +30,7 @@ def skip_without_backend(name: str) -> None:
 
 
 def sung_vowel(
-    *, voice: int = 0, low: float = 100.0, high: float = 106.0, seconds: float = 1.2, rate: int = 16000
+    *, voice: int = 0, low: float = 100.0, high: float = 119.0, seconds: float = 1.2, rate: int = 16000
 ) -> Audio:
     """One vowel without a gap, its pitch rising from ``low`` to ``high`` in Hz: no frame is doubtful."""
     phase = np.cumsum(np.geomspace(low, high, round(seconds * rate)) / rate)

@@ -106,7 +106,7 @@ def speech():
 @pytest.fixture(scope="session")
 def sung():
     """Two voices of another pitch without a doubtful frame, for a tracker may jump where speech is weak."""
-    return with_margins(sung_vowel()), with_margins(sung_vowel(voice=1, low=170.0, high=180.0))
+    return with_margins(sung_vowel()), with_margins(sung_vowel(voice=1, low=170.0, high=202.0))
 
 
 @pytest.fixture
