@@ -1,11 +1,13 @@
 """Perceptual evaluation of speech quality (ITU-T P.862), by the ITU's C code in the package pesq.
 
 The C code writes past its arrays on long input and then kills the process, so no call gets more than 30 s: a
-longer pair is cut where the reference is quietest. It aligns level and delay itself.
+longer pair is cut where the reference is quietest. It aligns level and delay itself, to the sample where a
+recording is silent for 0.1 s at both ends; where it begins or ends in speech, a delay of 10 ms cost a copy up
+to 1.2 MOS-LQO.
 
 The package returns MOS-LQO. The raw score of P.862 (``pesq_nb_raw``, ``pesq_wb_raw``) is the inverse of its
-mapping, P.862.1 or P.862.2; tools that print the raw score read higher than those that print MOS-LQO, so the
-two have names of their own and no figure of one is comparable with one of the other.
+mapping, P.862.1 or P.862.2. Both are called PESQ, and 1.86 of one is 2.26 of the other, so the two have names
+of their own and no figure of one is comparable with one of the other.
 """
 
 import math
