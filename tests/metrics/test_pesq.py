@@ -128,6 +128,7 @@ def test_sixty_phrases_are_scored_in_segments(sixty_phrases):
     assert 1.0 < result.value["value"] < MAXIMUM["wb"]
 
 
+@pytest.mark.slow
 def test_a_call_that_kills_its_process_costs_one_item(sixty_phrases, tmp_path):
     short = str(tmp_path / "short.wav")
     soundfile.write(short, speech_like(seed=1).samples, 16000, subtype="FLOAT")
