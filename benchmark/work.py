@@ -284,5 +284,6 @@ def _naming_the_file(reason: str, out: str, ref: Mapping[str, Any] | None) -> st
     reason = reason.replace(out, name)
     if name in reason or (ref is not None and ref["path"] in reason):
         return reason
-    blamed = ref["path"] if ref is not None and reason.startswith("the reference") else name
+    compared = ref is not None and reason.startswith(("the reference", "the source"))
+    blamed = ref["path"] if ref is not None and compared else name
     return f"{blamed}: {reason}"
