@@ -16,12 +16,16 @@ from doppelbench.metrics.metric import Metric
 
 ENTRY_POINT_GROUP = "doppelbench.metrics"
 BUILT_IN = {
+    "av_confidence": "doppelbench.metrics.av_confidence:AudioVisualConfidence",
+    "av_offset": "doppelbench.metrics.av_offset:AudioVisualOffset",
     "cer": "doppelbench.metrics.cer:CharacterErrorRate",
     "estoi": "doppelbench.metrics.estoi:ExtendedShortTimeObjectiveIntelligibility",
     "f0_correlation": "doppelbench.metrics.f0_correlation:FundamentalFrequencyCorrelation",
     "f0_rmse": "doppelbench.metrics.f0_rmse:FundamentalFrequencyError",
     "lag": "doppelbench.metrics.lag:GlobalLag",
     "lsd": "doppelbench.metrics.lsd:LogSpectralDistance",
+    "lse_c": "doppelbench.metrics.lse_c:LipSyncErrorConfidence",
+    "lse_d": "doppelbench.metrics.lse_d:LipSyncErrorDistance",
     "mcd": "doppelbench.metrics.mcd:MelCepstralDistortion",
     "mcd_legacy": "doppelbench.metrics.mcd_legacy:LegacyMelCepstralDistortion",
     "mcd_mel": "doppelbench.metrics.mcd_mel:MelBandCepstralDistance",

@@ -154,8 +154,9 @@ def load_syncnet(path: str | Path) -> "torch.nn.ModuleDict":
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path}: not a file of SyncNet weights that can be read safely ({error})") from None
+    except Exception:
+        # What torch says here advises to load without this protection.
+        raise InputError(f"{path}: not a file of SyncNet weights that can be read safely") from None
     network = syncnet()
     expected = network.state_dict()
     # Files of 2017 have no counters of batches, which inference does not use.
@@ -278,8 +279,9 @@ class SyncNetMetric(SyncMetric):
 
     def curve(self, frames: np.ndarray, samples: np.ndarray, clip: Clip | None) -> SyncReading:
         """Crop, embed and compare."""
+        pictures = syncnet_crops(frames, self.crop)
         network = _loaded(os.fspath(self.weights), self.digest)
-        return padded_curve(*syncnet_embeddings(network, syncnet_crops(frames, self.crop), samples))
+        return padded_curve(*syncnet_embeddings(network, pictures, samples))
 
 
 @lru_cache(maxsize=2)

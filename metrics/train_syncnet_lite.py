@@ -2,8 +2,8 @@
 
 Voices and faces are the extra ones, which are neither source nor target of any trial. Drawn faces are not
 real ones, so the pictures are changed at random in what must not matter: place, size, angle, light,
-sharpness, noise, sway, and the tone curve, because an open mouth is dark on a drawn face and may be bright with teeth on
-a real one. The sound is changed in microphone, noise and length of the vocal tract.
+sharpness, noise, sway, and the tone curve, because an open mouth is dark on a drawn face and may be bright
+with teeth on a real one. The sound is changed in microphone, noise and length of the vocal tract.
 
 The loss is the cross-entropy of the true offset among those within 15 frames in the same clip, for each
 window and for the mean over the clip's windows. The number of steps decides the end, so that equal settings
