@@ -196,8 +196,8 @@ class SyncMetric(Metric):
 
     def _reading(self, frames: np.ndarray, samples: np.ndarray, clip: Clip | None) -> SyncReading:
         content = hashlib.sha256(f"{frames.shape}|{clip.video if clip else ''}".encode())
-        content.update(np.ascontiguousarray(frames))
-        content.update(np.ascontiguousarray(samples))
+        content.update(np.ascontiguousarray(frames).data)
+        content.update(np.ascontiguousarray(samples).data)
         key = content.hexdigest()
         reading = self._readings.get(key)
         if reading is None:

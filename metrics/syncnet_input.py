@@ -156,7 +156,7 @@ def cropped(frames: np.ndarray, square: Square, pixels: int) -> np.ndarray:
     result = np.empty((len(frames), pixels, pixels, 3), dtype=np.uint8)
     for index, frame in enumerate(frames):
         image = Image.fromarray(np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), mode="edge"))
-        result[index] = image.resize((pixels, pixels), Image.Resampling.BILINEAR, box=box)
+        result[index] = np.asarray(image.resize((pixels, pixels), Image.Resampling.BILINEAR, box=box))
     return result
 
 

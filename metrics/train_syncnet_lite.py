@@ -117,7 +117,7 @@ def changed_pictures(pictures: np.ndarray, generator: np.random.Generator) -> np
     maps[:, 0, 0], maps[:, 0, 1] = mirror * scale * stretch * np.cos(turn), -scale * np.sin(turn)
     maps[:, 1, 0], maps[:, 1, 1] = mirror * scale * np.sin(turn), scale / stretch * np.cos(turn)
     maps[:, :, 2] = shift.T
-    size = (count, 1, SETTINGS.pixels, SETTINGS.pixels)
+    size = [count, 1, SETTINGS.pixels, SETTINGS.pixels]
     grid = functional.affine_grid(torch.from_numpy(maps).float(), size, align_corners=False)
     moved = functional.grid_sample(
         torch.from_numpy(pictures)[:, None], grid, padding_mode="border", align_corners=False
