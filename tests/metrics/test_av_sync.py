@@ -213,7 +213,7 @@ def test_signature_has_the_weights_and_loads_no_torch():
 
 def test_weights_are_small_and_their_record_fits():
     folder = Path(syncnet_input.__file__).parent
-    assert (folder / "syncnet_lite.safetensors").stat().st_size < 400_000
+    assert (folder / "syncnet_lite.safetensors").stat().st_size < 410_000
     record = training_record()
     assert record["parameters"] == sum(value.numel() for value in syncnet_lite().parameters())
     assert not set(record["speakers"]) & set(default_speakers())
