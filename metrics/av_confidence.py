@@ -20,7 +20,7 @@ class AudioVisualConfidence(SyncNetLiteMetric):
         direction="higher",
         range=(0.0, 2.0),
         needs=frozenset(),
-        cost=60.0,
+        cost=33.0,
         rate=RATE,
         seconds=(MIN_SECONDS, None),
         citation="Chung and Zisserman, ACCV workshops 2016",

@@ -21,7 +21,7 @@ class AudioVisualOffset(SyncNetLiteMetric):
         direction="lower",
         range=(0.0, LARGEST_OFFSET * FRAME_MS),
         needs=frozenset(),
-        cost=60.0,
+        cost=33.0,
         rate=RATE,
         seconds=(MIN_SECONDS, None),
         citation="Chung and Zisserman, ACCV workshops 2016",

@@ -15,6 +15,18 @@ The idea is that of Chung and Zisserman (ACCV 2016 workshops): two towers embed 
 
 :mod:`doppelbench.metrics.train_syncnet_lite` trains it on voices and faces of the talkers corpus that no
 trial uses; its weights and the record of the training lie beside this module.
+
+Measured on 96 clips of eight talkers that it never saw, with the truth about the mouth: the offset is 0 on
+all of them, and sound moved by 200 ms either way is found to one frame on all; the median confidence is
+0.49, and 0.08 with shuffled pictures, 0.03 with a still one.
+
+Drawn faces are not real ones. On ten recordings of ten GRID talkers (3 s each, face detector) the offset is
+within a frame of 0 on 9, and sound moved by 200 ms is found to one frame on 7 (early) and 8 (late); the
+median confidence is 0.12, and 0.07 with shuffled pictures, 0.02 with a still one. On 120 recordings of one
+GRID talker whose lips move little, by a part of which the changes of the training pictures were chosen, the
+offset is within a frame of 0 on 78 % and its median is 0. On real faces the metrics therefore tell
+something as a median over many clips and little of one clip, and the confidence compares with nothing but
+the natural row of the same corpus.
 """
 
 import hashlib
