@@ -16,7 +16,7 @@ class LipSyncErrorConfidence(SyncNetMetric):
         direction="higher",
         range=(0.0, None),
         needs=frozenset(),
-        cost=6000.0,
+        cost=750.0,
         rate=RATE,
         seconds=(0.5, None),
         citation="Prajwal et al., ACM Multimedia 2020; Chung and Zisserman, ACCV workshops 2016",
