@@ -16,6 +16,8 @@ from doppelbench.metrics.metric import Metric
 
 ENTRY_POINT_GROUP = "doppelbench.metrics"
 BUILT_IN = {
+    "av_confidence": "doppelbench.metrics.av_confidence:AudioVisualConfidence",
+    "av_offset": "doppelbench.metrics.av_offset:AudioVisualOffset",
     "cer": "doppelbench.metrics.cer:CharacterErrorRate",
     "dnsmos_bak": "doppelbench.metrics.dnsmos_bak:BackgroundQuality",
     "dnsmos_ovrl": "doppelbench.metrics.dnsmos_ovrl:OverallQuality",
@@ -27,6 +29,8 @@ BUILT_IN = {
     "lag": "doppelbench.metrics.lag:GlobalLag",
     "lpips": "doppelbench.metrics.lpips:LearnedPerceptualSimilarity",
     "lsd": "doppelbench.metrics.lsd:LogSpectralDistance",
+    "lse_c": "doppelbench.metrics.lse_c:LipSyncErrorConfidence",
+    "lse_d": "doppelbench.metrics.lse_d:LipSyncErrorDistance",
     "mcd": "doppelbench.metrics.mcd:MelCepstralDistortion",
     "mcd_legacy": "doppelbench.metrics.mcd_legacy:LegacyMelCepstralDistortion",
     "mcd_mel": "doppelbench.metrics.mcd_mel:MelBandCepstralDistance",

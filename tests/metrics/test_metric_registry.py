@@ -33,7 +33,9 @@ def test_built_in_metrics_are_listed_under_the_name_of_their_spec():
 def test_unknown_name_gets_a_suggestion():
     with pytest.raises(InputError, match="no metric 'pesq'; did you mean pesq_wb or pesq_nb"):
         metric("pesq")
-    with pytest.raises(InputError, match="no metric 'zzz'; known are cer, dnsmos_bak"):
+    with pytest.raises(
+        InputError, match="no metric 'zzz'; known are av_confidence, av_offset, cer, dnsmos_bak"
+    ):
         metric("zzz")
 
 
