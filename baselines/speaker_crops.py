@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from doppelbench.baselines.common import LongRecording
 
-# Two halvings below this, a kernel of 5 still finds enough frames to mirror and an instance norm has a spread.
+# An eighth of it is still enough for a kernel of 5 to mirror and for an instance norm to have a spread.
 MINIMUM_FRAMES = 32
 
 
@@ -22,7 +22,7 @@ class SpeakerCrops:
         self.key = "|".join(recording.key for recording in self.recordings)
 
     def draw(self, generator: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Draw crops; returns features (count, frames, bands) and speakers by place in the alphabet (count,)."""
+        """Draw crops; returns features (count, frames, bands) and speaker numbers (count,)."""
         speakers = generator.integers(0, len(self.recordings), count)
         crops = []
         for speaker in speakers:
