@@ -142,8 +142,10 @@ class Chou2018Settings:
                 raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
         if self.spectrogram not in ("linear", "mel"):
             raise DoppelbenchError(f"spectrogram is {self.spectrogram!r}; it must be 'linear' or 'mel'")
-        if self.crop_frames % PATCH:
-            raise DoppelbenchError(f"crop_frames is {self.crop_frames}; it must be a multiple of {PATCH}")
+        if self.crop_frames % PATCH or self.crop_frames < 2 * PATCH:
+            raise DoppelbenchError(
+                f"crop_frames is {self.crop_frames}; it must be a multiple of {PATCH}, at least {2 * PATCH}"
+            )
 
     @property
     def max_steps(self) -> int:
@@ -192,7 +194,6 @@ TINY = replace(
     encoder_cells=4,
     discriminator_channels=2,
     patch_channels=2,
-    crop_frames=32,
     batch_size=4,
     autoencoder_steps=8,
     classifier_steps=3,
@@ -440,6 +441,7 @@ class Chou2018Module(L.LightningModule):
     def _update(self, optimizer: Any, x: Tensor, speakers: Tensor, *, loss: Any, **options: float) -> None:
         with self.toggled_optimizer(optimizer):
             value = loss(x, speakers, **options)
+            self.log("loss", value)
             optimizer.zero_grad()
             self.manual_backward(value)
             optimizer.step()
