@@ -244,7 +244,9 @@ class Encoder(nn.Module):
     def __init__(self, settings: Chou2018Settings) -> None:
         super().__init__()
         width, self.slope = settings.channels, settings.slope
-        self.bank = ConvolutionBank(settings.bands, settings.bank_channels, settings.bank_kernels)
+        self.bank = ConvolutionBank(
+            settings.bands, settings.bank_channels, settings.bank_kernels, settings.slope
+        )
         self.input = nn.Conv1d(self.bank.channels, width, 1)
         self.first = nn.ModuleList(MirroredConv1d(width, width, 5) for _ in range(HALVINGS))
         self.second = nn.ModuleList(MirroredConv1d(width, width, 5, stride=2) for _ in range(HALVINGS))
@@ -255,7 +257,7 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(settings.encoder_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = self.finish(self.activate(self.input(self.activate(self.bank(x)))))
+        hidden = self.finish(self.activate(self.input(self.bank(x))))
         for first, second in zip(self.first, self.second, strict=True):
             inner = self.finish(self.activate(second(self.activate(first(hidden)))))
             hidden = inner + F.avg_pool1d(hidden, 2)

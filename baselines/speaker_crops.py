@@ -42,18 +42,19 @@ class MirroredConv1d(nn.Conv1d):
 
 
 class ConvolutionBank(nn.Module):
-    """Convolutions with kernels 1 to ``kernels`` side by side, joined with the input.
+    """Convolutions with kernels 1 to ``kernels`` side by side, each with leaky ReLU, joined with the input.
 
-    The output has ``kernels * channels + inputs`` channels.
+    The output has ``kernels * channels + inputs`` channels; the input among them is as it came.
     """
 
-    def __init__(self, inputs: int, channels: int, kernels: int) -> None:
+    def __init__(self, inputs: int, channels: int, kernels: int, slope: float = 0.0) -> None:
         super().__init__()
+        self.slope = slope
         self.layers = nn.ModuleList(MirroredConv1d(inputs, channels, size + 1) for size in range(kernels))
         self.channels = kernels * channels + inputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([*(layer(x) for layer in self.layers), x], dim=1)
+        return torch.cat([*(F.leaky_relu(layer(x), self.slope) for layer in self.layers), x], dim=1)
 
 
 def pixel_shuffle(x: Tensor, factor: int) -> Tensor:

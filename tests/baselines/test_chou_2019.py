@@ -28,7 +28,13 @@ from doppelbench.baselines.common import (
     log_mel_arrays,
     speaker_recordings,
 )
-from doppelbench.baselines.speaker_crops import MINIMUM_FRAMES, SpeakerCrops, pad_frames, pixel_shuffle
+from doppelbench.baselines.speaker_crops import (
+    MINIMUM_FRAMES,
+    ConvolutionBank,
+    SpeakerCrops,
+    pad_frames,
+    pixel_shuffle,
+)
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
 from doppelbench.engine.trainer import TrainerSettings, seeded
@@ -101,6 +107,14 @@ def test_the_weight_of_the_kl_term_rises_in_a_straight_line_to_1():
 def test_a_pixel_shuffle_puts_neighbouring_channels_into_neighbouring_frames():
     x = torch.tensor([[[0.0, 2.0], [1.0, 3.0], [10.0, 12.0], [11.0, 13.0]]])
     assert pixel_shuffle(x, 2).tolist() == [[[0, 1, 2, 3], [10, 11, 12, 13]]]
+
+
+def test_the_bank_hands_on_its_input_as_it_came():
+    x = torch.randn(2, 5, 20)
+    joined = ConvolutionBank(5, 3, 8)(x)
+    assert joined.shape == (2, 8 * 3 + 5, 20)
+    assert torch.equal(joined[:, -5:], x)
+    assert joined[:, :-5].min() == 0
 
 
 def test_the_content_encoder_does_not_see_what_is_constant_in_its_first_hidden_channels():
