@@ -28,8 +28,8 @@ Where paper and released code differ:
 dB). ``small`` and ``tiny`` use the mel spectrogram of the house. Both standardise each band by mean and
 deviation of the training speech, as the code does. ``small`` also differs in: 64 channels (128), 32 in each
 convolution of the bank (128), batch 16 (128), crops of 64 frames (128), KL weight annealed to 1 over 500
-steps, learning rate 1e-3 (5e-4). The speaker code may be averaged over several utterances; averaged codes
-lower the distance to the target and also the number of conversions that a classifier hears as the target.
+steps, learning rate 1e-3 (5e-4), 3,000 steps. How well a target is hit depends on the utterance of its
+enrolment; ``enrolment_utterances`` averages the codes of several.
 """
 
 import json
