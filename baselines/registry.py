@@ -21,6 +21,8 @@ BUILT_IN = {
     "source-copy-synthesis": "doppelbench.baselines.reference_rows",
     "random-target": "doppelbench.baselines.reference_rows",
     "exemplar": "doppelbench.baselines.exemplar",
+    "chou-2018": "doppelbench.baselines.chou_2018",
+    "chou-2019": "doppelbench.baselines.chou_2019",
 }
 _registered: "dict[str, type[System]]" = {}
 
