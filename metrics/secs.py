@@ -40,7 +40,7 @@ def encoder_weights() -> Path:
     package = find_spec("resemblyzer")
     if package is None or not package.submodule_search_locations or find_spec("webrtcvad") is None:
         raise DependencyError(
-            "secs needs the package Resemblyzer, which is not installed; pip install 'doppelbench[speaker]' "
+            "secs needs the package Resemblyzer, which is not installed; pip install Resemblyzer "
             "(its webrtcvad needs a C compiler)"
         )
     return Path(package.submodule_search_locations[0]) / WEIGHTS_FILE

@@ -1,9 +1,6 @@
 """Speech-like signals from a seed, so that the tests of metrics need no recording."""
 
-from importlib.util import find_spec
-
 import numpy as np
-import pytest
 from scipy.signal import lfilter
 
 from doppelbench.corpora.media import Audio
@@ -15,15 +12,6 @@ FORMANTS = (
 )
 BANDWIDTHS = (80, 90, 120)
 SYLLABLE_SECONDS = 0.18
-
-OPTIONAL_PACKAGES = {"secs": ("resemblyzer", "speaker")}
-
-
-def skip_without_backend(name: str) -> None:
-    """Skip a test of a metric whose optional package is not installed."""
-    package, extra = OPTIONAL_PACKAGES.get(name, ("", ""))
-    if package and find_spec(package) is None:
-        pytest.skip(f"{name} needs the package {package}: pip install 'doppelbench[{extra}]'")
 
 
 def speech_like(

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 import soundfile
-from metric_examples import skip_without_backend, speech_like
+from metric_examples import speech_like
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.media import Audio, read_audio
@@ -34,7 +34,6 @@ AUDIO_METRICS = sorted(name for name in BUILT_IN if metric_class(name).spec.medi
 
 @pytest.fixture(params=AUDIO_METRICS)
 def make(request, classifier):
-    skip_without_backend(request.param)
     options = {"sca": {"classifier": classifier}}
     options |= {name: {"recognizer": "pocketsphinx-grid"} for name in ("wer", "cer")}
     return lambda: metric(request.param, **options.get(request.param, {}))
