@@ -21,6 +21,7 @@ BUILT_IN = {
     "source-copy-synthesis": "doppelbench.baselines.reference_rows",
     "random-target": "doppelbench.baselines.reference_rows",
     "exemplar": "doppelbench.baselines.exemplar",
+    "autovc": "doppelbench.baselines.autovc",
 }
 _registered: "dict[str, type[System]]" = {}
 

@@ -1,9 +1,9 @@
 """Speaker embeddings that systems are conditioned on: d-vectors of a recording.
 
-L. Wan et al., "Generalized End-to-End Loss for Speaker Verification", ICASSP 2018: a 3-layer LSTM of 256 cells
-on 40 mel bands, a linear layer and a unit norm, on windows of 1.6 s whose vectors are averaged. Network and
-weights are those that the package Resemblyzer carries (Apache License 2.0); its voice activity detector takes
-the pauses out first.
+L. Wan et al., "Generalized End-to-End Loss for Speaker Verification", ICASSP 2018: a 3-layer LSTM of 256
+cells on 40 mel bands, a rectified linear layer and a unit norm, on windows of 1.6 s whose vectors are
+averaged. Network and weights are those that the package Resemblyzer carries (Apache License 2.0); its voice
+activity detector takes the pauses out first.
 """
 
 import warnings
@@ -88,4 +88,5 @@ def mean_embedding(embeddings: Sequence[np.ndarray]) -> np.ndarray:
 
     The mean is not brought back to unit norm, as in the released code of AutoVC.
     """
-    return np.mean(np.stack(list(embeddings)), axis=0, dtype=np.float64).astype(np.float32)
+    mean: np.ndarray = np.stack(list(embeddings)).mean(axis=0, dtype=np.float64)
+    return mean.astype(np.float32)
