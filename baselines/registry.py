@@ -22,6 +22,7 @@ BUILT_IN = {
     "random-target": "doppelbench.baselines.reference_rows",
     "exemplar": "doppelbench.baselines.exemplar",
     "autovc": "doppelbench.baselines.autovc",
+    "blow": "doppelbench.baselines.blow",
 }
 _registered: "dict[str, type[System]]" = {}
 
