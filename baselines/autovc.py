@@ -24,8 +24,9 @@ Where paper and released code differ, and what is chosen:
   trainer's defaults are 16 and 16;
 * 100,000 steps are the paper's; the trainer's default is a million;
 * speaker embeddings come from another GE2E encoder (:mod:`doppelbench.baselines.speaker_encoder`) than the
-  authors', of the same size. A voice's embedding is the mean over its clips, not of unit norm, as released;
-  at conversion the source's is that of the one utterance. Weights released by the authors expect the
+  authors', of the same size. A voice's embedding is the mean over 10 of its clips in training, as released,
+  and over all clips given at enrolment; it is not of unit norm, as released. The source's at conversion is
+  that of the one utterance. Weights released by the authors expect the
   embeddings of their own encoder, so that ``off-the-shelf`` with them is not their system;
 * the released features take a 30 Hz high-pass and a dither first; here the level rule of the house takes
   their place, as the lowest mel band begins at 90 Hz;
@@ -57,6 +58,7 @@ from doppelbench.baselines.common import (
     LeftOutWarning,
     LongRecording,
     clip_log_mel,
+    log_mel_arrays,
     save_network,
     settings_from_dict,
     speaker_recordings,
@@ -96,6 +98,7 @@ class AutoVCSettings:
     decoder_cells: int = 512
     output_cells: int = 1024
     code_weight: float = 1.0
+    embedded_clips: int = 10
     crop_frames: int = 128
     batch_size: int = 2
     learning_rate: float = 1e-4
@@ -136,7 +139,7 @@ SMALL = replace(
     output_cells=256,
     batch_size=8,
     learning_rate=1e-3,
-    max_steps=2500,
+    max_steps=1500,
     mel=MelSettings(),
 )
 TINY = replace(
@@ -194,7 +197,8 @@ class AutoVCModule(L.LightningModule):
 
     def __init__(self, network: AutoVCNetwork, settings: AutoVCSettings) -> None:
         super().__init__()
-        self.save_hyperparameters({"mode": settings.mode, "checkpoint": settings.checkpoint})
+        chosen = ("mode", "checkpoint", "embedded_clips")
+        self.save_hyperparameters({name: getattr(settings, name) for name in chosen})
         self.network = network
         self.settings = settings
 
@@ -244,10 +248,9 @@ class SpeakerCrops:
         return int(np.random.default_rng([self.seed, rounds]).permutation(len(self.recordings))[place])
 
 
-def clip_arrays(clip: Mapping[str, Any], mel: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Compute the cached features of one clip: ``mel`` (frames, bands) and ``embedding`` (1, 256)."""
-    opened = Clip(**clip)
-    return {"mel": clip_log_mel(opened, MelSettings(**mel)), "embedding": clip_embedding(opened)[None]}
+def embedding_arrays(clip: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Compute the cached embedding of one clip, shape (1, 256)."""
+    return {"embedding": clip_embedding(Clip(**clip))[None]}
 
 
 @register
@@ -286,23 +289,38 @@ class AutoVC(System):
         if self.settings.mode == "off-the-shelf":
             return TrainingRecord(steps=0, seconds=0.0, steps_per_second=0.0, peak_memory=0)
         module = AutoVCModule(self.network, self.settings)
-        record = train(module, self._training_data(clips, trainer), trainer)
+        record = train(module, self.training_data(clips, trainer), trainer)
         self.network.eval().cpu()
         return record
 
-    def _training_data(self, clips: Sequence[Clip], trainer: TrainerSettings) -> SpeakerCrops:
-        settings = {"mel": asdict(self.settings.mel)}
-        shortest = self.settings.crop_frames
-        recordings = speaker_recordings(clips, clip_arrays, settings, trainer, field="mel", shortest=shortest)
-        with warnings.catch_warnings():
-            # The same clips were left out, and named, a moment ago.
-            warnings.simplefilter("ignore", LeftOutWarning)
-            embeddings = speaker_recordings(
-                clips, clip_arrays, settings, trainer, field="embedding", shortest=1
-            )
-        voices = {speaker: mean_embedding(embeddings[speaker].parts) for speaker in recordings}
-        voices = {speaker: voice.reshape(EMBEDDING_SIZE) for speaker, voice in voices.items()}
-        return SpeakerCrops(recordings, voices, self.settings, trainer.seed)
+    def training_data(self, clips: Sequence[Clip], trainer: TrainerSettings) -> SpeakerCrops:
+        """Compute (or find) spectrograms and embeddings of everybody who can be heard.
+
+        Raises:
+            InputError: fewer than two speakers can be used.
+        """
+        recordings = speaker_recordings(
+            clips,
+            log_mel_arrays,
+            {"mel": asdict(self.settings.mel)},
+            trainer,
+            field="mel",
+            shortest=self.settings.crop_frames,
+        )
+        embedded = [
+            clip
+            for speaker in recordings
+            for clip in [clip for clip in clips if clip.speaker == speaker][: self.settings.embedded_clips]
+        ]
+        embeddings = speaker_recordings(
+            embedded, embedding_arrays, {}, trainer, field="embedding", shortest=1
+        )
+        voices = {
+            speaker: mean_embedding([part[0] for part in found.parts])
+            for speaker, found in embeddings.items()
+        }
+        heard = {speaker: recordings[speaker] for speaker in voices}
+        return SpeakerCrops(heard, voices, self.settings, trainer.seed)
 
     def enroll(self, target: str, clips: Sequence[Clip]) -> None:
         """Take the mean embedding of a person's clips for the target's voice.

@@ -159,6 +159,16 @@ def test_a_round_of_crops_has_every_speaker_once_with_the_own_embedding():
     assert torch.equal(data.batch(1, 0, 1)[0], again[0])
 
 
+def test_a_voice_in_training_is_the_mean_embedding_of_its_first_clips(clips, tmp_path):
+    chosen = training(clips)
+    system = AutoVC(replace(TINY, embedded_clips=2))
+    data = system.training_data(chosen, TrainerSettings(tmp_path, max_steps=1, device="cpu"))
+    own = [[clip for clip in chosen if clip.speaker == speaker][:2] for speaker in ("ben", "zoë")]
+    for found, first in zip(data.voices, own, strict=True):
+        expected = np.mean([clip_embedding(clip) for clip in first], axis=0)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_training_lowers_the_loss(trained):
     _, record, directory = trained
     rows = [line.split(",") for line in (directory / "log.csv").read_text().splitlines()[1:]]
