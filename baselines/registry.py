@@ -23,6 +23,8 @@ BUILT_IN = {
     "exemplar": "doppelbench.baselines.exemplar",
     "chou-2018": "doppelbench.baselines.chou_2018",
     "chou-2019": "doppelbench.baselines.chou_2019",
+    "autovc": "doppelbench.baselines.autovc",
+    "blow": "doppelbench.baselines.blow",
 }
 _registered: "dict[str, type[System]]" = {}
 

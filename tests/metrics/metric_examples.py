@@ -17,7 +17,6 @@ BANDWIDTHS = (80, 90, 120)
 SYLLABLE_SECONDS = 0.18
 
 OPTIONAL_PACKAGES = {
-    **dict.fromkeys(("secs", "secs_source"), ("resemblyzer", "speaker")),
     **dict.fromkeys(("dnsmos_bak", "dnsmos_ovrl", "dnsmos_p808", "dnsmos_sig"), ("speechmos", "mos")),
 }
 
