@@ -21,6 +21,8 @@ BUILT_IN = {
     "source-copy-synthesis": "doppelbench.baselines.reference_rows",
     "random-target": "doppelbench.baselines.reference_rows",
     "exemplar": "doppelbench.baselines.exemplar",
+    "stargan-vc": "doppelbench.baselines.stargan_vc",
+    "stargan-vc2": "doppelbench.baselines.stargan_vc2",
 }
 _registered: "dict[str, type[System]]" = {}
 
