@@ -21,6 +21,7 @@ BUILT_IN = {
     "source-copy-synthesis": "doppelbench.baselines.reference_rows",
     "random-target": "doppelbench.baselines.reference_rows",
     "exemplar": "doppelbench.baselines.exemplar",
+    "pca-projection": "doppelbench.baselines.pca_projection",
     "stargan-vc": "doppelbench.baselines.stargan_vc",
     "stargan-vc2": "doppelbench.baselines.stargan_vc2",
 }

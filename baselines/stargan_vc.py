@@ -48,7 +48,7 @@ the generator, because a rate of 5e-6 moves nothing in its few steps.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -98,6 +98,7 @@ class StarganVCSettings(StarganSettings):
     embedding: int = 16
     discriminator_channels: int = 32
     discriminator_dropout: float = 0.1
+    discriminator_norm: Literal["instance", "layer"] = "instance"
     adversarial_weight: float = 1.0
     penalty_weight: float = 1.0
     class_weight: float = 1.0
@@ -106,7 +107,14 @@ class StarganVCSettings(StarganSettings):
 
 PAPER = StarganVCSettings()
 SMALL = replace(
-    PAPER, crop_frames=128, batch_size=8, discriminator_rate=2e-4, max_steps=1500, mel=MelSettings()
+    PAPER,
+    crop_frames=128,
+    batch_size=8,
+    generator_rate=1e-3,
+    discriminator_rate=5e-4,
+    discriminator_norm="layer",
+    max_steps=1500,
+    mel=MelSettings(),
 )
 TINY = replace(
     SMALL,
@@ -127,18 +135,32 @@ def weight_normed(layer: Any) -> Any:
     return nn.utils.parametrizations.weight_norm(layer)
 
 
-class GatedConvolution(nn.Module):
-    """Convolution, instance norm, gated linear unit; (batch, inputs, frames) to (batch, outputs, frames /
-    stride)."""
+class LayerNorm(nn.LayerNorm):
+    """Layer norm over the channels of every frame of (batch, channels, frames)."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+    def forward(self, hidden: Tensor) -> Tensor:
+        return super().forward(hidden.transpose(1, 2)).transpose(1, 2)
+
+
+class GatedConvolution(nn.Module):
+    """Convolution, norm, gated linear unit; (batch, inputs, frames) to (batch, outputs, frames / stride)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        norm: Literal["instance", "layer"] = "instance",
+    ) -> None:
         super().__init__()
         self.convolution = weight_normed(
             nn.Conv1d(inputs, 2 * outputs, kernel, stride, padding=(kernel - stride) // 2)
         )
+        self.norm = LayerNorm(2 * outputs) if norm == "layer" else nn.InstanceNorm1d(2 * outputs)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return F.glu(F.instance_norm(self.convolution(hidden)), dim=1)
+        return F.glu(self.norm(self.convolution(hidden)), dim=1)
 
 
 class GatedDeconvolution(nn.Module):
@@ -211,7 +233,7 @@ class Discriminator(nn.Module):
             (width, 8, 2),
             (width, 5, 1),
         ):
-            layers += [GatedConvolution(inputs, width, kernel, stride)]
+            layers += [GatedConvolution(inputs, width, kernel, stride, settings.discriminator_norm)]
             layers += [nn.Dropout(settings.discriminator_dropout)]
         self.trunk = nn.Sequential(*layers)
         self.critic = nn.Conv1d(width, 1, 5, padding=2, bias=False)
