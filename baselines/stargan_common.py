@@ -32,8 +32,9 @@ from doppelbench.corpora.features import MelSettings
 from doppelbench.engine.hashing import content_key
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
-# Two strided convolutions halve the time axis twice.
+# Two strided convolutions halve the time axis twice, and an instance norm needs two positions.
 FRAME_MULTIPLE = 4
+FEWEST_FRAMES = 2 * FRAME_MULTIPLE
 # A band that never moves carries nothing; without a floor its noise would be blown up.
 SMALLEST_DEVIATION = 1e-4
 
@@ -278,7 +279,8 @@ class StarganSystem(System):
     def convert_features(self, features: np.ndarray, target: int, source: int) -> np.ndarray:
         """Convert a log-mel spectrogram, shape (frames, bands), between speakers given by their numbers."""
         conversion = self._trained()
-        padded = np.pad(features, ((0, -len(features) % FRAME_MULTIPLE), (0, 0)), mode="edge")
+        missing = max(-len(features) % FRAME_MULTIPLE, FEWEST_FRAMES - len(features))
+        padded = np.pad(features, ((0, missing), (0, 0)), mode="edge")
         device = next(conversion.parameters()).device
         with torch.inference_mode():
             converted = conversion(
