@@ -259,14 +259,7 @@ class StarganSystem(System):
         Raises:
             InputError: fewer than two speakers have a crop of speech.
         """
-        recordings = speaker_recordings(
-            clips,
-            log_mel_arrays,
-            {"mel": asdict(self.settings.mel)},
-            trainer,
-            field="mel",
-            shortest=self.settings.crop_frames,
-        )
+        recordings = self.recordings(clips, trainer)
         self.speakers = tuple(recordings)
         with seeded(trainer.seed):
             conversion = self.new_conversion(len(recordings))
@@ -276,9 +269,28 @@ class StarganSystem(System):
         self.conversion = conversion.eval().cpu()
         return record
 
-    def convert_features(self, features: np.ndarray, target: int, source: int) -> np.ndarray:
+    def recordings(self, clips: Sequence[Clip], trainer: TrainerSettings) -> dict[str, LongRecording]:
+        """Return the features of everybody's speech by speaker, in alphabetical order.
+
+        Raises:
+            InputError: fewer than two speakers have a crop of speech.
+        """
+        return speaker_recordings(
+            clips,
+            log_mel_arrays,
+            {"mel": asdict(self.settings.mel)},
+            trainer,
+            field="mel",
+            shortest=self.settings.crop_frames,
+        )
+
+    def convert_features(self, mel: np.ndarray, target: int, source: int) -> np.ndarray:
         """Convert a log-mel spectrogram, shape (frames, bands), between speakers given by their numbers."""
-        conversion = self._trained()
+        return np.clip(self.convert_frames(mel, target, source), 0, 1)
+
+    def convert_frames(self, features: np.ndarray, target: int, source: int) -> np.ndarray:
+        """Convert features of any range, shape (frames, bands), float32."""
+        conversion = self.trained()
         missing = max(-len(features) % FRAME_MULTIPLE, FEWEST_FRAMES - len(features))
         padded = np.pad(features, ((0, missing), (0, 0)), mode="edge")
         device = next(conversion.parameters()).device
@@ -288,7 +300,7 @@ class StarganSystem(System):
                 torch.tensor([target], device=device),
                 torch.tensor([source], device=device),
             )
-        return converted[0, : len(features)].clamp(0, 1).float().cpu().numpy()
+        return converted[0, : len(features)].float().cpu().numpy()
 
     def convert(self, trial: Trial) -> Output:
         """Say ``trial.source`` in the target's voice.
@@ -318,7 +330,7 @@ class StarganSystem(System):
 
     def save(self, directory: Path) -> None:
         config: Mapping[str, Any] = {"speakers": list(self.speakers), "settings": asdict(self.settings)}
-        save_network(directory, self._trained(), dict(config))
+        save_network(directory, self.trained(), dict(config))
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -334,7 +346,12 @@ class StarganSystem(System):
         system.conversion = conversion.eval()
         return system
 
-    def _trained(self) -> Conversion:
+    def trained(self) -> Conversion:
+        """Return what converts.
+
+        Raises:
+            InputError: the system is not trained.
+        """
         if self.conversion is None:
             raise InputError(f"{self.spec.name} is not trained yet")
         return self.conversion

@@ -42,19 +42,25 @@ Where paper and public code differ, or the paper is silent, and what is chosen:
 Features are z-normalised with statistics of each speaker; a source that the model does not know cannot be
 converted, because it must be named. ``paper`` has the published features: 34 mel-cepstral coefficients at
 22.05 kHz every 5 ms are converted, log F0 by mean and deviation, the aperiodicity is kept, and WORLD
-synthesises. ``small`` and ``tiny`` have the house's mel and a vocoder's seat; ``small`` has an eighth of the
-two-dimensional and half of the one-dimensional channels and keeps the identity loss to its end.
+synthesises. ``small`` and ``tiny`` have the house's mel and a vocoder's seat; ``small`` has a tenth of the
+two-dimensional and half of the one-dimensional channels of the generator, four blocks instead of nine, an
+eighth of the discriminator's channels, batches of 4, higher learning rates (1e-3 and 2e-4), and few steps, so
+that the identity loss stays to its end.
 """
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from doppelbench.baselines.common import LongRecording, speaker_recordings
 from doppelbench.baselines.registry import register
 from doppelbench.baselines.stargan_common import (
+    SMALLEST_DEVIATION,
     AdversarialModule,
     ConditionalInstanceNorm,
     Conversion,
@@ -63,9 +69,17 @@ from doppelbench.baselines.stargan_common import (
     StarganSettings,
     StarganSystem,
 )
-from doppelbench.baselines.system import SystemSpec
+from doppelbench.baselines.system import Output, SystemSpec
 from doppelbench.baselines.vocoders.griffin_lim import GriffinLimSettings
-from doppelbench.corpora.clip import Clip
+from doppelbench.baselines.world_features import (
+    WorldSettings,
+    WorldSpeech,
+    clip_speech,
+    synthesize,
+    world_arrays,
+)
+from doppelbench.corpora.clip import Clip, Trial
+from doppelbench.engine.trainer import TrainerSettings, TrainingRecord
 
 # Two convolutions of stride 2 quarter the bands.
 BAND_MULTIPLE = 4
@@ -86,18 +100,37 @@ class StarganVC2Settings(StarganSettings):
     trunk_channels: int = 256
     blocks: int = 9
     discriminator_channels: int = 64
+    features: Literal["mel-cepstrum", "mel"] = "mel-cepstrum"
+    world: WorldSettings = field(default_factory=WorldSettings)
+
+    @property
+    def bands(self) -> int:
+        """Numbers in a frame."""
+        return self.mel.n_mels if self.features == "mel" else self.world.coefficients
 
 
 PAPER = StarganVC2Settings()
-SMALL = replace(PAPER, channels=8, trunk_channels=128, discriminator_channels=8, max_steps=1000)
+SMALL = replace(
+    PAPER,
+    features="mel",
+    channels=6,
+    trunk_channels=128,
+    blocks=4,
+    discriminator_channels=8,
+    batch_size=4,
+    generator_rate=1e-3,
+    discriminator_rate=2e-4,
+    max_steps=1000,
+)
 TINY = replace(
     PAPER,
+    features="mel",
     crop_frames=32,
     batch_size=4,
     max_steps=20,
     channels=4,
     trunk_channels=16,
-    blocks=2,
+    blocks=1,
     discriminator_channels=4,
     griffin_lim=GriffinLimSettings(iterations=8, inversion_steps=4),
 )
@@ -253,6 +286,31 @@ class StarganVC2Module(AdversarialModule):
         ]
 
 
+class PitchedConversion(Conversion):
+    """A generator with the statistics of features and of log F0 of each speaker."""
+
+    def __init__(self, settings: StarganVC2Settings, speakers: int) -> None:
+        bands = settings.bands
+        super().__init__(Generator(settings, bands, speakers), Normalization(speakers, bands))
+        self.log_pitch = Normalization(speakers, 1)
+
+    def measure_pitch(self, recordings: Sequence[np.ndarray]) -> None:
+        """Take the statistics of log F0 from F0 in Hz of each speaker, 0 where unvoiced."""
+        for index, pitch in enumerate(recordings):
+            voiced = np.log(pitch[pitch > 0])
+            if voiced.size > 1:
+                self.log_pitch.mean[index] = float(voiced.mean())
+                self.log_pitch.deviation[index] = max(float(voiced.std()), SMALLEST_DEVIATION)
+
+    def convert_pitch(self, pitch: np.ndarray, target: int, source: int) -> np.ndarray:
+        """Give voiced frames of F0 in Hz, shape (frames,), the target's mean and deviation of log F0."""
+        converted = np.zeros_like(pitch)
+        voiced = torch.from_numpy(np.log(pitch[pitch > 0]))[None, :, None]
+        normal = self.log_pitch(voiced, torch.tensor([source]))
+        converted[pitch > 0] = self.log_pitch.inverse(normal, torch.tensor([target])).exp()[0, :, 0].numpy()
+        return converted
+
+
 @register
 class StarganVC2(StarganSystem):
     """One generator for all pairs of speakers; the source must be one of them."""
@@ -269,12 +327,53 @@ class StarganVC2(StarganSystem):
     settings_kind: ClassVar[type[StarganSettings]] = StarganVC2Settings
     settings: StarganVC2Settings
 
-    def new_conversion(self, speakers: int) -> Conversion:
-        bands = self.settings.mel.n_mels
-        return Conversion(Generator(self.settings, bands, speakers), Normalization(speakers, bands))
+    def new_conversion(self, speakers: int) -> "PitchedConversion":
+        return PitchedConversion(self.settings, speakers)
 
     def new_module(self, conversion: Conversion, speakers: int) -> StarganVC2Module:
         return StarganVC2Module(conversion, self.settings, speakers)
 
     def source_index(self, clip: Clip) -> int:
         return self.known(clip.speaker, "source")
+
+    def recordings(self, clips: Sequence[Clip], trainer: TrainerSettings) -> dict[str, LongRecording]:
+        if self.settings.features == "mel":
+            return super().recordings(clips, trainer)
+        return self._world_recordings(clips, trainer, "cepstrum")
+
+    def fit(self, clips: Sequence[Clip], trainer: TrainerSettings) -> TrainingRecord:
+        record = super().fit(clips, trainer)
+        if self.settings.features == "mel-cepstrum":
+            pitch = self._world_recordings(clips, trainer, "pitch")
+            self.pitched().measure_pitch([pitch[name].crop(0, len(pitch[name])) for name in self.speakers])
+        return record
+
+    def convert(self, trial: Trial) -> Output:
+        """Say ``trial.source`` in the target's voice.
+
+        Raises:
+            MediaError: the model was not trained on the target or on the source's speaker, or the source
+                cannot be used.
+        """
+        if self.settings.features == "mel":
+            return super().convert(trial)
+        target, source = self.known(trial.target, "target"), self.source_index(trial.source)
+        speech = clip_speech(trial.source, self.settings.world)
+        cepstrum = self.convert_frames(speech.cepstrum.astype(np.float32), target, source)
+        pitch = self.pitched().convert_pitch(speech.pitch, target, source)
+        converted = WorldSpeech(pitch, cepstrum, speech.aperiodicity)
+        return Output(audio=synthesize(converted, self.settings.world))
+
+    def pitched(self) -> PitchedConversion:
+        """Return the trained conversion with its statistics of F0."""
+        conversion = self.trained()
+        assert isinstance(conversion, PitchedConversion)
+        return conversion
+
+    def _world_recordings(
+        self, clips: Sequence[Clip], trainer: TrainerSettings, array: str
+    ) -> dict[str, LongRecording]:
+        world, shortest = asdict(self.settings.world), self.settings.crop_frames
+        return speaker_recordings(
+            clips, world_arrays, {"world": world}, trainer, field=array, shortest=shortest
+        )
