@@ -129,7 +129,7 @@ TINY = replace(
     batch_size=4,
     max_steps=20,
     channels=4,
-    trunk_channels=16,
+    trunk_channels=64,
     blocks=1,
     discriminator_channels=4,
     griffin_lim=GriffinLimSettings(iterations=8, inversion_steps=4),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from synthetic_corpus import TALKERS, speak
 
 from doppelbench.baselines import stargan_vc, stargan_vc2
 from doppelbench.baselines.common import LongRecording, clip_log_mel
@@ -23,6 +24,7 @@ from doppelbench.baselines.stargan_vc2 import StarganVC2
 from doppelbench.baselines.world_features import WorldSettings, analyze, clip_speech, synthesize
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
+from doppelbench.corpora.features import log_mel
 from doppelbench.engine.trainer import TrainerSettings, seeded, train
 
 SYSTEMS = {StarganVC: stargan_vc.TINY, StarganVC2: stargan_vc2.TINY}
@@ -204,34 +206,27 @@ def test_a_recording_is_real_as_the_outcome_of_a_conversion_to_its_speaker():
 
 
 @KINDS
-def test_cycle_and_identity_compare_with_the_speaker_of_the_recording(kind):
-    """A generator that marks its output with the target (and asks for the true source) loses nothing."""
-
-    class Marking(torch.nn.Module):
-        """Takes the number of the speaker off and puts that of the target on."""
-
-        def forward(self, features, target, source=None):
-            marked = features.round() if source is None else features - source[:, None, None]
-            return marked + target[:, None, None]
-
+def test_identity_asks_for_the_own_speaker_and_the_cycle_goes_to_the_target_and_back(kind):
+    """An earlier state of the public code took the identity loss of a conversion to another speaker."""
     module, batch = new_module(kind), some_batch(SYSTEMS[kind])
-    told = kind is StarganVC2
-    plain = torch.zeros_like(batch.features)
-    batch = replace(batch, features=plain + batch.source[:, None, None]) if told else batch
-    if told:
-        module.conversion.generator = Marking()
-        losses = module.generator_losses(batch)
+    asked = []
+
+    def generate(features, target, source=None):
+        asked.append((target, source))
+        return features + 1
+
+    module.conversion.generator.forward = generate
+    losses = module.generator_losses(batch)
+    own, other = batch.source, batch.target
+    if kind is StarganVC:
+        wanted = [(own, None), (other, None), (own, None)]
     else:
-        wanted = []
-        module.conversion.generator.forward = lambda features, target, source=None: (
-            wanted.append(target) or features
-        )
-        losses = module.generator_losses(batch)
-        assert torch.equal(wanted[0], batch.source)
-        assert torch.equal(wanted[1], batch.target)
-        assert torch.equal(wanted[2], batch.source)
-    assert float(losses["cycle"]) == 0
-    assert float(losses["identity"]) == 0
+        wanted = [(other, own), (own, other), (own, own)]
+    assert len(asked) == len(wanted)
+    for found, expected in zip(asked, wanted, strict=True):
+        assert all(a is b for a, b in zip(found, expected, strict=True))
+    assert float(losses["identity"]) == pytest.approx(1, rel=1e-5)
+    assert float(losses["cycle"]) == pytest.approx(2, rel=1e-5)
 
 
 def test_least_squares_ask_for_one_of_recordings_and_for_none_of_conversions():
@@ -270,8 +265,8 @@ def test_the_gradient_penalty_is_none_for_a_critic_of_slope_one():
             return (features * self.slope).sum(1, keepdim=True), None
 
     real, fake = torch.randn(4, 10, 8), torch.randn(4, 10, 8)
-    assert float(gradient_penalty(Sloped(1.0), real, fake)) == pytest.approx(0, abs=1e-6)
-    assert float(gradient_penalty(Sloped(3.0), real, fake)) == pytest.approx(4, rel=1e-4)
+    assert gradient_penalty(Sloped(1.0), real, fake).item() == pytest.approx(0, abs=1e-6)
+    assert gradient_penalty(Sloped(3.0), real, fake).item() == pytest.approx(4, rel=1e-4)
 
 
 class Memory(LongRecording):
@@ -310,25 +305,26 @@ def test_normalised_features_have_mean_zero_and_deviation_one(sets):
 
 
 @KINDS
-def test_training_on_four_crops_lowers_the_identity_loss_by_two_fifths(kind, tmp_path):
-    module, batch = new_module(kind, generator_rate=5e-3), some_batch(SYSTEMS[kind])
-    features = torch.nn.functional.interpolate(
-        batch.features[:4, None, ::20, ::4], (SYSTEMS[kind].crop_frames, 80), mode="bilinear"
-    )[:, 0]
+def test_training_on_four_crops_lowers_the_cycle_loss_by_a_third(kind, tmp_path):
+    module = new_module(kind, generator_rate=2e-3 if kind is StarganVC2 else 5e-3)
+    spoken = [log_mel(speak(TALKERS[number % 3], f"crop {number}", 1.0)) for number in range(4)]
+    module.conversion.normalization.measure([Memory(mel) for mel in spoken[:3]])
+    crops = torch.from_numpy(np.stack([mel[20 : 20 + SYSTEMS[kind].crop_frames] for mel in spoken]))
+    speakers = torch.tensor([0, 1, 2, 0])
 
     class Same:
         """The same four crops at every step."""
 
         def batch(self, step, rank, world):
-            return features, batch.source[:4], batch.target[:4]
+            return crops, speakers, (speakers + 1) % 3
 
-    def identity_loss():
+    def cycle_loss():
         with torch.no_grad():
-            return float(module.generator_losses(module.normalized(Same().batch(0, 0, 1)))["identity"])
+            return float(module.generator_losses(module.normalized(Same().batch(0, 0, 1)))["cycle"])
 
-    before = identity_loss()
+    before = cycle_loss()
     train(module, Same(), TrainerSettings(tmp_path, max_steps=60, device="cpu", progress=False))
-    assert identity_loss() < 0.6 * before
+    assert cycle_loss() < 0.67 * before
 
 
 @KINDS
