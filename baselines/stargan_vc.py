@@ -42,9 +42,12 @@ Where paper and released code differ, and what is chosen:
   (:mod:`doppelbench.baselines.vocoders`).
 
 ``paper`` has the published features (window 1024, hop 128, 80 bands from 80 to 7600 Hz, no pre-emphasis,
-z-normalised over all speakers). ``small`` and ``tiny`` have the house's mel; ``small`` keeps the published
-widths but trains the discriminator as fast as
-the generator, because a rate of 5e-6 moves nothing in its few steps.
+z-normalised over all speakers). ``small`` and ``tiny`` have the house's mel. ``small`` keeps the published
+widths and differs in crops of 128 frames, batches of 8, 1,500 steps, rates of 1e-3 and 1e-4 (at 5e-6 the
+discriminator would not move in so few steps; at 5e-4 it drowned the identity loss), and in layer norm, which
+the released code offers too, in the discriminator: instance norm takes away the mean spectrum that tells
+speakers apart. On the built-in corpus the classifier alone named 65 % of crops after 800 steps with instance
+norm, and more than 99 % after 200 with layer norm.
 """
 
 from dataclasses import dataclass, field, replace

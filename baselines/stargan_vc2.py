@@ -44,8 +44,10 @@ converted, because it must be named. ``paper`` has the published features: 34 me
 22.05 kHz every 5 ms are converted, log F0 by mean and deviation, the aperiodicity is kept, and WORLD
 synthesises. ``small`` and ``tiny`` have the house's mel and a vocoder's seat; ``small`` has a tenth of the
 two-dimensional and half of the one-dimensional channels of the generator, four blocks instead of nine, an
-eighth of the discriminator's channels, batches of 4, higher learning rates (1e-3 and 2e-4), and few steps, so
-that the identity loss stays to its end.
+eighth of the discriminator's channels, batches of 4, a higher learning rate of the generator (1e-3), and so
+few steps that the identity loss stays to the end. Its discriminator divides the global sum by the number of
+positions: with the undivided sum (and a rate of 2e-4) cycle and identity losses stood at 0.8 and 0.9 after
+150 steps, no better than those of a constant.
 """
 
 from collections.abc import Sequence
@@ -100,6 +102,7 @@ class StarganVC2Settings(StarganSettings):
     trunk_channels: int = 256
     blocks: int = 9
     discriminator_channels: int = 64
+    pooling: Literal["sum", "mean"] = "sum"
     features: Literal["mel-cepstrum", "mel"] = "mel-cepstrum"
     world: WorldSettings = field(default_factory=WorldSettings)
 
@@ -119,7 +122,7 @@ SMALL = replace(
     discriminator_channels=8,
     batch_size=4,
     generator_rate=1e-3,
-    discriminator_rate=2e-4,
+    pooling="mean",
     max_steps=1000,
 )
 TINY = replace(
@@ -209,6 +212,7 @@ class Discriminator(nn.Module):
     def __init__(self, settings: StarganVC2Settings, speakers: int) -> None:
         super().__init__()
         width = settings.discriminator_channels
+        self.pooling = settings.pooling
         self.trunk = nn.Sequential(
             nn.Conv2d(1, 2 * width, 3, padding=1),
             nn.GLU(dim=1),
@@ -224,7 +228,8 @@ class Discriminator(nn.Module):
             nn.init.zeros_(table.weight)
 
     def forward(self, features: Tensor, target: Tensor, source: Tensor) -> Tensor:
-        pooled = self.trunk(features[:, None]).sum((2, 3))
+        hidden = self.trunk(features[:, None])
+        pooled = hidden.mean((2, 3)) if self.pooling == "mean" else hidden.sum((2, 3))
         embedded = self.target(target) + self.source(source)
         return self.linear(pooled)[:, 0] + (embedded * pooled).sum(1)
 
