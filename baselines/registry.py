@@ -25,6 +25,9 @@ BUILT_IN = {
     "chou-2019": "doppelbench.baselines.chou_2019",
     "autovc": "doppelbench.baselines.autovc",
     "blow": "doppelbench.baselines.blow",
+    "pca-projection": "doppelbench.baselines.pca_projection",
+    "stargan-vc": "doppelbench.baselines.stargan_vc",
+    "stargan-vc2": "doppelbench.baselines.stargan_vc2",
 }
 _registered: "dict[str, type[System]]" = {}
 
