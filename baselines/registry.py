@@ -21,6 +21,7 @@ BUILT_IN = {
     "source-copy-synthesis": "doppelbench.baselines.reference_rows",
     "random-target": "doppelbench.baselines.reference_rows",
     "exemplar": "doppelbench.baselines.exemplar",
+    "vq-vae": "doppelbench.baselines.vq_vae",
 }
 _registered: "dict[str, type[System]]" = {}
 
