@@ -177,7 +177,11 @@ def run_wavenet(  # type: ignore[no-untyped-def]
     """
     layers, kernel, residual, gates = dilated.shape
     skips, half = last.shape[0], gates // 2
-    hidden, gate, gated = np.empty(residual, np.float32), np.empty(gates, np.float32), np.empty(half, np.float32)
+    hidden, gate, gated = (
+        np.empty(residual, np.float32),
+        np.empty(gates, np.float32),
+        np.empty(half, np.float32),
+    )
     both, skip = np.empty(skips + residual, np.float32), np.empty(skips, np.float32)
     top, score = np.empty(skips, np.float32), np.empty(final.shape[1], np.float32)
     for time in range(samples.size):

@@ -1,4 +1,4 @@
-"""What the autoregressive neural vocoders share: companding, crops of sound with its features, training, saving.
+"""What the neural vocoders share: companding, crops of sound with its features, training, saving.
 
 They predict the pre-emphasised waveform at the house's level, times a gain that fills the range of the
 companding; what they generate is de-emphasised at the end, as Griffin-Lim's output is.
@@ -118,9 +118,7 @@ class Upsampling(nn.Module):
         return hidden[:, 0]
 
 
-def sound_arrays(
-    clip: Mapping[str, Any], mel: Mapping[str, Any], emphasis: float
-) -> dict[str, np.ndarray]:
+def sound_arrays(clip: Mapping[str, Any], mel: Mapping[str, Any], emphasis: float) -> dict[str, np.ndarray]:
     """Compute the features of a clip and its samples, pre-emphasised by ``emphasis``, a row of ``hop`` for
     every frame."""
     made, settings = Clip(**clip), MelSettings(**mel)
@@ -194,7 +192,9 @@ class VocoderModule(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        return cosine_adam(self, self.settings.learning_rate, self.settings.final_rate, self.settings.max_steps)
+        return cosine_adam(
+            self, self.settings.learning_rate, self.settings.final_rate, self.settings.max_steps
+        )
 
 
 def cosine_adam(module: nn.Module, rate: float, final: float, steps: int) -> Any:

@@ -1,4 +1,4 @@
-"""Neural vocoders: sizes, causality, cached generation equal to the parallel forward pass, training, files."""
+"""Neural vocoders: sizes, causality, generation equal to the parallel forward pass, training, files."""
 
 from dataclasses import replace
 
@@ -52,7 +52,9 @@ def inputs(network: torch.nn.Module, frames: int = 24) -> tuple[torch.Tensor, to
     sound = torch.rand(1, frames * 200, generator=generator) * 1.6 - 0.8
     with torch.inference_mode():
         condition = network.condition(features)
-    taken = network.inputs_of(sound) if isinstance(network, WaveNet) else mu_law_encode(sound, network.classes)
+    taken = (
+        network.inputs_of(sound) if isinstance(network, WaveNet) else mu_law_encode(sound, network.classes)
+    )
     uniforms = np.random.default_rng(2).random((sound.shape[1], 2), dtype=np.float32)
     return condition, taken, uniforms
 
