@@ -29,11 +29,11 @@ Where papers and code differ, and what is chosen:
   the later code; the floor is 80 dB below a fixed level instead of the loudest bin, since the level of all
   speech is the same here. Its convolutions are padded throughout.
 
-``small`` and ``tiny`` use the house's features (40 codes a second), narrower networks, 256 codes with a shorter
-memory of which the unused are restarted where the encoder is (P. Dhariwal et al., "Jukebox", 2020; without it
-4 codes were left after 100 steps), and pre-emphasised sound; their ``decoder`` is ``mel``, a departure: it predicts the mel spectrum (L1) from the same conditioning by three
-convolutions, and the vocoder that all systems share speaks it. ``decoder="waveform"`` is the published
-one. In the minutes that ``small`` trains for, the autoregressive decoder learns no words.
+``small`` and ``tiny`` use the house's features (40 codes a second), narrower networks, and 256 codes with a
+shorter memory, of which the unused are restarted where the encoder is (P. Dhariwal et al., "Jukebox", 2020;
+without it 4 codes were left after 100 steps). They predict pre-emphasised sound. Their ``decoder`` is ``mel``,
+a departure: it predicts the mel spectrum (L1) from the same conditioning by three convolutions, and the vocoder
+that all systems share speaks it. ``decoder="waveform"`` is the published one.
 """
 
 import json
