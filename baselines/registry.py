@@ -28,6 +28,7 @@ BUILT_IN = {
     "pca-projection": "doppelbench.baselines.pca_projection",
     "stargan-vc": "doppelbench.baselines.stargan_vc",
     "stargan-vc2": "doppelbench.baselines.stargan_vc2",
+    "vq-vae": "doppelbench.baselines.vq_vae",
 }
 _registered: "dict[str, type[System]]" = {}
 

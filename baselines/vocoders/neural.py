@@ -1,4 +1,4 @@
-"""What the autoregressive neural vocoders share: companding, crops of sound with its features, training, saving.
+"""What the neural vocoders share: companding, crops of sound with its features, training, saving.
 
 They predict the pre-emphasised waveform at the house's level, times a gain that fills the range of the
 companding; what they generate is de-emphasised at the end, as Griffin-Lim's output is.
@@ -118,8 +118,9 @@ class Upsampling(nn.Module):
         return hidden[:, 0]
 
 
-def sound_arrays(clip: Mapping[str, Any], mel: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Compute the features of a clip and its pre-emphasised samples, a row of ``hop`` for every frame."""
+def sound_arrays(clip: Mapping[str, Any], mel: Mapping[str, Any], emphasis: float) -> dict[str, np.ndarray]:
+    """Compute the features of a clip and its samples, pre-emphasised by ``emphasis``, a row of ``hop`` for
+    every frame."""
     made, settings = Clip(**clip), MelSettings(**mel)
     if made.audio is None:
         raise MediaError("missing", f"clip {made.id} has no audio")
@@ -129,7 +130,7 @@ def sound_arrays(clip: Mapping[str, Any], mel: Mapping[str, Any]) -> dict[str, n
     samples = normalize_level(audio.samples, audio.rate)
     features = log_mel(samples, settings)
     sound = np.zeros(len(features) * settings.hop, np.float32)
-    sound[: samples.size] = preemphasize(samples, settings.preemphasis)
+    sound[: samples.size] = preemphasize(samples, emphasis)
     return {"mel": features, "sound": sound.reshape(len(features), settings.hop)}
 
 
@@ -237,7 +238,8 @@ class NeuralVocoder(Vocoder):
         Raises:
             InputError: the usable clips last less than half a minute.
         """
-        cache = clip_features(clips, sound_arrays, {"mel": asdict(self.mel)}, trainer, "of the vocoder")
+        settings = {"mel": asdict(self.mel), "emphasis": self.mel.preemphasis}
+        cache = clip_features(clips, sound_arrays, settings, trainer, "of the vocoder")
         ids = sorted({f"{clip.speaker}/{clip.id}" for clip in clips} & set(cache))
         features, sound = LongRecording(cache, ids), LongRecording(cache, ids, "sound")
         seconds = len(features) / self.mel.frame_rate

@@ -24,14 +24,13 @@ Where papers and released code differ:
   factors of 4 for its hop of 256; here repetition and smoothing by 5, 5 and 8 for the house's hop of 200;
 * AutoVC's vocoder has weight normalisation and dropout 0.05; neither is in the papers, both are left out;
 * AutoVC's takes 16-bit steps in the likelihood of the mixture: kept;
-* the first embedding of a class starts out linear in the companded value plus noise, so that a short training
-  need not learn that neighbouring classes are neighbours; the papers do not say;
-* pre-emphasis before, de-emphasis after: the features of the exemplar code ask for it, and it lowers the noise
-  of 8-bit companding where speech is weak.
+* the first embedding of a class starts out linear in the companded value plus noise, so that a short
+  training need not learn that neighbouring classes are neighbours; the papers do not say;
+* pre-emphasis before, de-emphasis after: the features of the exemplar code ask for it, and it lowers the
+  noise of 8-bit companding where speech is weak.
 
-``small`` and ``tiny`` have kernel 2 (the first paper's), fewer and narrower layers and project the features to
-fewer channels; ``small`` anneals the learning rate, because minutes of training end before it would matter
-otherwise.
+``small`` and ``tiny`` have kernel 2 (the first paper's), fewer and narrower layers, project the features to
+fewer channels, anneal the learning rate and draw samples at a temperature of 0.9.
 """
 
 from collections.abc import Mapping

@@ -203,8 +203,8 @@ class WaveRNN(nn.Module):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Go sample by sample with the compiled loop.
 
-        What the condition adds to each layer is computed for many samples at once. So is, up to a factor, what
-        the previous sample adds through the entry, which is linear.
+        What the condition adds to each layer is computed for many samples at once. So is, up to a factor,
+        what the previous sample adds through the entry, which is linear.
 
         Args:
             condition: (1, samples, channels).

@@ -1,4 +1,4 @@
-"""Neural vocoders: sizes, causality, cached generation equal to the parallel forward pass, training, files."""
+"""Neural vocoders: sizes, causality, generation equal to the parallel forward pass, training, files."""
 
 from dataclasses import replace
 
@@ -250,7 +250,7 @@ def test_the_loss_reaches_every_parameter_and_overfits_a_crop(kind):
         # What the last layer sends into the residual path reaches nothing.
         assert value.grad is not None, name
         assert value.grad.abs().sum() > 0, name
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < losses[0] - 1
 
 
 def test_training_lowers_the_loss(trained):
