@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from doppelbench.corpora.errors import MediaError
+from doppelbench.metrics.feature_cache import Features, feature_cache, signal_digest, versioned
 
 RATE = 10000
 FRAME = 256
@@ -175,6 +176,9 @@ def segments_of(envelopes: np.ndarray) -> np.ndarray:
 def band_segments(*, out: np.ndarray, ref: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
     """Band envelopes of the active frames, cut into segments of 30 frames (384 ms).
 
+    Envelopes of both come from the cache of features where they are known, so that STOI and ESTOI share them
+    and a reference is analysed once for all its outputs.
+
     Args:
         out: shape (n,).
         ref: shape (n,); frames more than 40 dB below its loudest are left out of both.
@@ -188,8 +192,19 @@ def band_segments(*, out: np.ndarray, ref: np.ndarray, rate: int) -> tuple[np.nd
     """
     if out.shape != ref.shape:
         raise ValueError(f"signals of one length are needed, got {out.shape} and {ref.shape}")
-    bands = reference_bands(ref, rate)
-    return segments_of(bands.envelopes), segments_of(output_envelopes(out, rate, bands.active))
+
+    def compute_reference() -> Features:
+        bands = reference_bands(ref, rate)
+        return bands.active, bands.envelopes
+
+    def compute_output() -> Features:
+        return (output_envelopes(out, rate, active),)
+
+    cache, recipe = feature_cache(), versioned(f"third-octave-envelopes|sr{rate}")
+    digest_ref, digest_out = signal_digest(ref), signal_digest(out)
+    active, envelopes_ref = cache.get(recipe, (digest_ref,), compute_reference, role="reference")
+    (envelopes_out,) = cache.get(recipe, (digest_ref, digest_out), compute_output, role="output")
+    return segments_of(envelopes_ref), segments_of(envelopes_out)
 
 
 def intelligibility(ref_segments: np.ndarray, out_segments: np.ndarray) -> float:
