@@ -12,9 +12,9 @@ from doppelbench.corpora.media import Audio, read_audio, resample, write_audio
 RATE = 16000
 # The first speaks what is the reference, the second the same words as another voice.
 SPEAKERS = ("ada", "bruno")
-SENTENCES = 12
-# Sentences joined into each reference, so that the durations spread over ordinary ones, 4 to 9 s.
-JOINED = (2, 3, 4)
+# Sentences joined into each reference, for the ordinary durations of 5 and 7 s.
+JOINED = (2, 3)
+SENTENCES = sum(JOINED)
 # The other voice under the reference, for measures of equal timing.
 BABBLE_DB = -5.0
 
@@ -61,7 +61,7 @@ def pair_of(ref: np.ndarray, other: np.ndarray, folder: Path, name: str) -> Pair
 
 
 def talkers_pairs(folder: Path) -> list[Pair]:
-    """Pairs of 4 to 9 s of synthetic speech, the same on every run; the corpus is made in ``folder``."""
+    """Pairs of 5 and 7 s of synthetic speech, the same on every run; the corpus is made in ``folder``."""
     from doppelbench.corpora.talkers import talkers
 
     clips = talkers(
