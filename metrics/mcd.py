@@ -92,7 +92,7 @@ def active_bounds(samples: np.ndarray, rate: int) -> tuple[int, int]:
 def world_envelope(
     samples: np.ndarray, f0: Literal["dio", "harvest"] = "dio", rate: int = RATE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Power spectrum envelope of a signal by CheapTrick.
+    """Spectral envelope of a signal by CheapTrick.
 
     Args:
         samples: float64, shape (n,).
@@ -100,18 +100,21 @@ def world_envelope(
         rate: samples per second.
 
     Returns:
-        Power, shape (frames, bins), at least -120 dB re its largest value; and the times of the frames in
-        seconds, one every 5 ms.
+        Natural logarithm of power, shape (frames, bins), at least -120 dB re its largest value; and the times
+        of the frames in seconds, one every 5 ms.
     """
-    import pyworld
+    from doppelbench.metrics.world_kernel import dio, log_envelope, stonemask
 
+    hop = HOP_MS / 1000
     if f0 == "dio":
-        coarse, times = pyworld.dio(samples, rate, frame_period=HOP_MS)
-        pitch = pyworld.stonemask(samples, coarse, times, rate)
+        pitch = stonemask(samples, dio(samples, rate, hop), rate, hop)
     else:
-        pitch, times = pyworld.harvest(samples, rate, frame_period=HOP_MS)
-    power = pyworld.cheaptrick(samples, pitch, times, rate)
-    return np.maximum(power, power.max() * 10 ** (FLOOR_DB / 10)), times
+        import pyworld
+
+        pitch, _ = pyworld.harvest(samples, rate, frame_period=HOP_MS)
+    log_power = log_envelope(samples, pitch, rate, hop)
+    floor = log_power.max() + FLOOR_DB / 10 * math.log(10)
+    return np.maximum(log_power, floor, out=log_power), np.arange(len(pitch)) * hop
 
 
 def frames_within(times: np.ndarray, bounds: tuple[int, int], rate: int) -> np.ndarray:
@@ -120,9 +123,9 @@ def frames_within(times: np.ndarray, bounds: tuple[int, int], rate: int) -> np.n
     return (times >= first / rate) & (times < end / rate)
 
 
-def mel_cepstra(power: np.ndarray, order: int = ORDER, alpha: float = ALPHA) -> np.ndarray:
-    """Mel-cepstra of power spectra of shape (frames, bins); shape (frames, order + 1)."""
-    return np.log(power) @ mel_cepstrum_matrix(power.shape[1], order, alpha)
+def mel_cepstra(log_power: np.ndarray, order: int = ORDER, alpha: float = ALPHA) -> np.ndarray:
+    """Mel-cepstra of natural logarithms of power spectra, (frames, bins); shape (frames, order + 1)."""
+    return np.asarray(log_power @ mel_cepstrum_matrix(log_power.shape[1], order, alpha))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,12 +162,14 @@ def cepstral_frames(
     """
 
     def compute() -> Features:
-        power, times = world_envelope(samples, f0, rate)
-        return mel_cepstra(power, order, ALPHAS[rate]), frame_power(power), times
+        log_power, times = world_envelope(samples, f0, rate)
+        return mel_cepstra(log_power, order, ALPHAS[rate]), frame_power(np.exp(log_power)), times
 
     recipe = f"mel-cepstra|{f0}|sr{rate}|o{order}|a{ALPHAS[rate]}|{HOP_MS:g}ms|{FLOOR_DB:g}dB"
     digests = (signal_digest(samples),)
-    return CepstralFrames(*feature_cache().get(versioned(recipe, "pyworld"), digests, compute, role=role))
+    return CepstralFrames(
+        *feature_cache().get(versioned(recipe, "pyworld", "scipy", "numba"), digests, compute, role=role)
+    )
 
 
 def frame_power(power: np.ndarray) -> np.ndarray:

@@ -162,8 +162,8 @@ def _fastdtw_warping(pair: Pair) -> Callable[[], float]:
 def _our_mel_cepstra(pair: Pair) -> Callable[[], float]:
     from doppelbench.metrics.mcd import mel_cepstra, world_envelope
 
-    power, _ = world_envelope(pair.ref)
-    return lambda: float(mel_cepstra(power)[:, 1:].sum())
+    log_power, _ = world_envelope(pair.ref)
+    return lambda: float(mel_cepstra(log_power)[:, 1:].sum())
 
 
 def _pysptk_mel_cepstra(pair: Pair) -> Callable[[], float]:
@@ -171,7 +171,7 @@ def _pysptk_mel_cepstra(pair: Pair) -> Callable[[], float]:
 
     from doppelbench.metrics.mcd import ALPHA, ORDER, world_envelope
 
-    power, _ = world_envelope(pair.ref)
+    power = np.exp(world_envelope(pair.ref)[0])
     return lambda: float(pysptk.sp2mc(power, ORDER, ALPHA)[:, 1:].sum())
 
 
