@@ -263,31 +263,26 @@ def _refine(samples, pitch, rate, hop):  # type: ignore[no-untyped-def]
 @_compiled
 def _harmonic_mean(wave, slope, rate, size, f0, harmonics):  # type: ignore[no-untyped-def]
     """F0 by the instantaneous frequencies of the bins nearest to its harmonics, weighted by amplitude."""
-    bins = np.zeros(8)
-    for harmonic in range(harmonics):
-        bins[harmonic] = min(int(f0 * size / rate * (harmonic + 1) + 0.5), size // 2)
-    turn_cosine, turn_sine = np.cos(2.0 * np.pi * bins / size), np.sin(2.0 * np.pi * bins / size)
-    cosine, sine = np.ones(8), np.zeros(8)
-    real, imaginary, slope_real, slope_imaginary = np.zeros(8), np.zeros(8), np.zeros(8), np.zeros(8)
-    for i in range(wave.size):
-        for k in range(8):
-            real[k] += wave[i] * cosine[k]
-            imaginary[k] -= wave[i] * sine[k]
-            slope_real[k] += slope[i] * cosine[k]
-            slope_imaginary[k] -= slope[i] * sine[k]
-            turned = cosine[k] * turn_cosine[k] - sine[k] * turn_sine[k]
-            sine[k] = sine[k] * turn_cosine[k] + cosine[k] * turn_sine[k]
-            cosine[k] = turned
     total, weight = 0.0, 0.0
-    for harmonic in range(harmonics):
-        power = real[harmonic] ** 2 + imaginary[harmonic] ** 2
+    for harmonic in range(1, harmonics + 1):
+        place = min(int(f0 * size / rate * harmonic + 0.5), size // 2)
+        turn_cosine, turn_sine = np.cos(2.0 * np.pi * place / size), np.sin(2.0 * np.pi * place / size)
+        cosine, sine = 1.0, 0.0
+        real, imaginary, slope_real, slope_imaginary = 0.0, 0.0, 0.0, 0.0
+        for i in range(wave.size):
+            real += wave[i] * cosine
+            imaginary -= wave[i] * sine
+            slope_real += slope[i] * cosine
+            slope_imaginary -= slope[i] * sine
+            cosine, sine = cosine * turn_cosine - sine * turn_sine, sine * turn_cosine + cosine * turn_sine
+        power = real**2 + imaginary**2
         frequency = 0.0
         if power > 0.0:
-            change = real[harmonic] * slope_imaginary[harmonic] - imaginary[harmonic] * slope_real[harmonic]
-            frequency = bins[harmonic] * rate / size + change / power * rate / 2.0 / np.pi
+            change = real * slope_imaginary - imaginary * slope_real
+            frequency = place * rate / size + change / power * rate / 2.0 / np.pi
         amplitude = np.sqrt(power)
         total += amplitude * frequency
-        weight += amplitude * (harmonic + 1)
+        weight += amplitude * harmonic
     return total / (weight + TINY)
 
 
