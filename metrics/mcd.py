@@ -134,7 +134,7 @@ class CepstralFrames:
 
     Attributes:
         cepstra: shape (frames, order + 1), coefficient 0 first.
-        power: of each frame, shape (frames,).
+        power: of each frame, shape (frames,); empty when it was not asked for.
         times: of the frames in seconds, shape (frames,).
     """
 
@@ -150,6 +150,7 @@ def cepstral_frames(
     f0: Literal["dio", "harvest"] = "dio",
     rate: int = RATE,
     order: int = ORDER,
+    with_power: bool = False,
 ) -> CepstralFrames:
     """Mel-cepstra of a signal, from the cache of features where they are known.
 
@@ -159,13 +160,17 @@ def cepstral_frames(
         f0: which of WORLD's estimators steers the envelope.
         rate: samples per second, of those with an all-pass constant.
         order: highest coefficient.
+        with_power: whether the power of the frames is wanted, which takes an exponential of every bin.
     """
 
     def compute() -> Features:
         log_power, times = world_envelope(samples, f0, rate)
-        return mel_cepstra(log_power, order, ALPHAS[rate]), frame_power(np.exp(log_power)), times
+        power = frame_power(np.exp(log_power)) if with_power else np.empty(0)
+        return mel_cepstra(log_power, order, ALPHAS[rate]), power, times
 
-    recipe = f"mel-cepstra|{f0}|sr{rate}|o{order}|a{ALPHAS[rate]}|{HOP_MS:g}ms|{FLOOR_DB:g}dB"
+    recipe = (
+        f"mel-cepstra|{f0}|sr{rate}|o{order}|a{ALPHAS[rate]}|{HOP_MS:g}ms|{FLOOR_DB:g}dB|power-{with_power}"
+    )
     digests = (signal_digest(samples),)
     return CepstralFrames(
         *feature_cache().get(versioned(recipe, "pyworld", "scipy", "numba"), digests, compute, role=role)
@@ -286,7 +291,9 @@ class MelCepstralDistortion(WarpedMetric):
         )
 
     def _frames(self, samples: np.ndarray, role: Role) -> CepstralFrames:
-        return cepstral_frames(samples, role, f0=self.f0, rate=self.rate, order=self.order)
+        return cepstral_frames(
+            samples, role, f0=self.f0, rate=self.rate, order=self.order, with_power=self.gate is not None
+        )
 
     def _kept(self, samples: np.ndarray, frames: CepstralFrames) -> np.ndarray:
         bounds = active_bounds(samples, self.rate)
