@@ -19,6 +19,7 @@ is no spectral distance any more and gain matters.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
 from typing import Literal
@@ -29,6 +30,7 @@ from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.level import ACTIVE_RANGE_DB, FRAME_SECONDS
 from doppelbench.metrics.dtw import warp
+from doppelbench.metrics.feature_cache import Features, Role, feature_cache, signal_digest, versioned
 from doppelbench.metrics.metric import ItemScore, MetricSpec
 from doppelbench.metrics.signals import RESAMPLER
 from doppelbench.metrics.warped_metric import WarpedMetric, path_score
@@ -90,7 +92,7 @@ def active_bounds(samples: np.ndarray, rate: int) -> tuple[int, int]:
 def world_envelope(
     samples: np.ndarray, f0: Literal["dio", "harvest"] = "dio", rate: int = RATE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Power spectrum envelope of a signal by CheapTrick.
+    """Spectral envelope of a signal by CheapTrick.
 
     Args:
         samples: float64, shape (n,).
@@ -98,18 +100,21 @@ def world_envelope(
         rate: samples per second.
 
     Returns:
-        Power, shape (frames, bins), at least -120 dB re its largest value; and the times of the frames in
-        seconds, one every 5 ms.
+        Natural logarithm of power, shape (frames, bins), at least -120 dB re its largest value; and the times
+        of the frames in seconds, one every 5 ms.
     """
-    import pyworld
+    from doppelbench.metrics.world_kernel import dio, log_envelope, stonemask
 
+    hop = HOP_MS / 1000
     if f0 == "dio":
-        coarse, times = pyworld.dio(samples, rate, frame_period=HOP_MS)
-        pitch = pyworld.stonemask(samples, coarse, times, rate)
+        pitch = stonemask(samples, dio(samples, rate, hop), rate, hop)
     else:
-        pitch, times = pyworld.harvest(samples, rate, frame_period=HOP_MS)
-    power = pyworld.cheaptrick(samples, pitch, times, rate)
-    return np.maximum(power, power.max() * 10 ** (FLOOR_DB / 10)), times
+        import pyworld
+
+        pitch, _ = pyworld.harvest(samples, rate, frame_period=HOP_MS)
+    log_power = log_envelope(samples, pitch, rate, hop)
+    floor = log_power.max() + FLOOR_DB / 10 * math.log(10)
+    return np.maximum(log_power, floor, out=log_power), np.arange(len(pitch)) * hop
 
 
 def frames_within(times: np.ndarray, bounds: tuple[int, int], rate: int) -> np.ndarray:
@@ -118,32 +123,71 @@ def frames_within(times: np.ndarray, bounds: tuple[int, int], rate: int) -> np.n
     return (times >= first / rate) & (times < end / rate)
 
 
-def mel_cepstra(power: np.ndarray, order: int = ORDER, alpha: float = ALPHA) -> np.ndarray:
-    """Mel-cepstra of power spectra of shape (frames, bins); shape (frames, order + 1)."""
-    return np.log(power) @ mel_cepstrum_matrix(power.shape[1], order, alpha)
+def mel_cepstra(log_power: np.ndarray, order: int = ORDER, alpha: float = ALPHA) -> np.ndarray:
+    """Mel-cepstra of natural logarithms of power spectra, (frames, bins); shape (frames, order + 1)."""
+    return np.asarray(log_power @ mel_cepstrum_matrix(log_power.shape[1], order, alpha))
 
 
-def world_mel_cepstra(samples: np.ndarray, f0: Literal["dio", "harvest"] = "dio") -> np.ndarray:
-    """Mel-cepstra of the active part of a signal at 16 kHz.
+@dataclass(frozen=True, slots=True, eq=False)
+class CepstralFrames:
+    """Mel-cepstra of a whole signal, one frame every 5 ms.
+
+    Attributes:
+        cepstra: shape (frames, order + 1), coefficient 0 first.
+        power: of each frame, shape (frames,); empty when it was not asked for.
+        times: of the frames in seconds, shape (frames,).
+    """
+
+    cepstra: np.ndarray
+    power: np.ndarray
+    times: np.ndarray
+
+
+def cepstral_frames(
+    samples: np.ndarray,
+    role: Role,
+    *,
+    f0: Literal["dio", "harvest"] = "dio",
+    rate: int = RATE,
+    order: int = ORDER,
+    with_power: bool = False,
+) -> CepstralFrames:
+    """Mel-cepstra of a signal, from the cache of features where they are known.
 
     Args:
         samples: float64, shape (n,).
+        role: of the recording: features of references are kept longer.
         f0: which of WORLD's estimators steers the envelope.
-
-    Returns:
-        Shape (frames, 25), one frame every 5 ms; coefficient 0 first.
+        rate: samples per second, of those with an all-pass constant.
+        order: highest coefficient.
+        with_power: whether the power of the frames is wanted, which takes an exponential of every bin.
     """
-    power, times = world_envelope(samples, f0)
-    return mel_cepstra(power[frames_within(times, active_bounds(samples, RATE), RATE)])
+
+    def compute() -> Features:
+        log_power, times = world_envelope(samples, f0, rate)
+        power = frame_power(np.exp(log_power)) if with_power else np.empty(0)
+        return mel_cepstra(log_power, order, ALPHAS[rate]), power, times
+
+    recipe = (
+        f"mel-cepstra|{f0}|sr{rate}|o{order}|a{ALPHAS[rate]}|{HOP_MS:g}ms|{FLOOR_DB:g}dB|power-{with_power}"
+    )
+    digests = (signal_digest(samples),)
+    return CepstralFrames(
+        *feature_cache().get(versioned(recipe, "pyworld", "scipy", "numba"), digests, compute, role=role)
+    )
+
+
+def frame_power(power: np.ndarray) -> np.ndarray:
+    """Power of each frame of power spectra of shape (frames, bins); shape (frames,)."""
+    return np.asarray(power.sum(axis=1) - (power[:, 0] + power[:, -1]) / 2)
 
 
 def loud_frames(power: np.ndarray, gate_db: float) -> np.ndarray:
-    """Which frames of power spectra (frames, bins) have at least ``gate_db`` re their mean power.
+    """Which frames have at least ``gate_db`` re their mean power; ``power`` from :func:`frame_power`.
 
     The gate of sprocket and VERSA, whose usual threshold is -20 dB.
     """
-    total = power.sum(axis=1) - (power[:, 0] + power[:, -1]) / 2
-    return total >= total.mean() * 10 ** (gate_db / 10)
+    return np.asarray(power >= power.mean() * 10 ** (gate_db / 10))
 
 
 class MelCepstralDistortion(WarpedMetric):
@@ -227,31 +271,34 @@ class MelCepstralDistortion(WarpedMetric):
     def score(self, out: np.ndarray, ref: np.ndarray | None, clip: Clip | None) -> ItemScore:
         """Distortion of one output against the parallel recording."""
         assert ref is not None
-        power_ref, times_ref = world_envelope(ref, self.f0, self.rate)
-        power_out, times_out = world_envelope(out, self.f0, self.rate)
-        kept_ref = self._kept(ref, power_ref, times_ref)
+        frames_ref, frames_out = self._frames(ref, "reference"), self._frames(out, "output")
+        kept_ref = self._kept(ref, frames_ref)
         if self.align == "dtw":
-            kept_out = self._kept(out, power_out, times_out)
-            cepstra_ref, cepstra_out = self._cepstra(power_ref[kept_ref]), self._cepstra(power_out[kept_out])
+            cepstra_ref = frames_ref.cepstra[kept_ref, self.first :]
+            cepstra_out = frames_out.cepstra[self._kept(out, frames_out), self.first :]
             path = warp(cepstra_ref, cepstra_out)
             total, length = path.cost, path.length
         else:
-            frames = min(len(power_ref), len(power_out))
             self._check_lengths(out=out, ref=ref)
-            kept = kept_ref[kept_ref < frames]
-            cepstra_ref, cepstra_out = self._cepstra(power_ref[kept]), self._cepstra(power_out[kept])
+            kept = kept_ref[kept_ref < min(len(frames_ref.times), len(frames_out.times))]
+            cepstra_ref = frames_ref.cepstra[kept, self.first :]
+            cepstra_out = frames_out.cepstra[kept, self.first :]
             total = float(np.linalg.norm(cepstra_ref - cepstra_out, axis=1).sum())
             length = len(kept)
-        frames_ref, frames_out = len(cepstra_ref), len(cepstra_out)
-        divisor = frames_ref if self.norm == "reference" else length
-        return path_score(total * DB_PER_DISTANCE, length, frames_ref, frames_out, divisor=divisor)
+        divisor = len(cepstra_ref) if self.norm == "reference" else length
+        return path_score(
+            total * DB_PER_DISTANCE, length, len(cepstra_ref), len(cepstra_out), divisor=divisor
+        )
 
-    def _kept(self, samples: np.ndarray, power: np.ndarray, times: np.ndarray) -> np.ndarray:
-        inside = np.flatnonzero(frames_within(times, active_bounds(samples, self.rate), self.rate))
-        return inside if self.gate is None else inside[loud_frames(power[inside], self.gate)]
+    def _frames(self, samples: np.ndarray, role: Role) -> CepstralFrames:
+        return cepstral_frames(
+            samples, role, f0=self.f0, rate=self.rate, order=self.order, with_power=self.gate is not None
+        )
 
-    def _cepstra(self, power: np.ndarray) -> np.ndarray:
-        return mel_cepstra(power, self.order, ALPHAS[self.rate])[:, self.first :]
+    def _kept(self, samples: np.ndarray, frames: CepstralFrames) -> np.ndarray:
+        bounds = active_bounds(samples, self.rate)
+        inside = np.flatnonzero(frames_within(frames.times, bounds, self.rate))
+        return inside if self.gate is None else inside[loud_frames(frames.power[inside], self.gate)]
 
     def _check_lengths(self, *, out: np.ndarray, ref: np.ndarray) -> None:
         difference = 1000 * abs(out.size - ref.size) / self.rate
