@@ -44,8 +44,8 @@ def encoder_weights() -> Path:
     package = find_spec("resemblyzer")
     if package is None or not package.submodule_search_locations or find_spec("webrtcvad") is None:
         raise DependencyError(
-            "speaker similarity needs the package Resemblyzer, which is not installed; pip install Resemblyzer "
-            "(its webrtcvad needs a C compiler)"
+            "speaker similarity needs the package Resemblyzer, which is not installed; "
+            "pip install Resemblyzer (its webrtcvad needs a C compiler)"
         )
     return Path(package.submodule_search_locations[0]) / WEIGHTS_FILE
 

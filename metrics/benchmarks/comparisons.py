@@ -103,6 +103,51 @@ def _torchmetrics_si_sdr(pair: Pair) -> Callable[[], float]:
     return lambda: float(scale_invariant_signal_noise_ratio(out, ref))
 
 
+def _films(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """Two clips of the pair's duration at 25 frames a second and 64 pixels, so that times are per second."""
+    generator = np.random.default_rng(0)
+    ref = generator.integers(0, 256, (round(25 * pair.seconds), 64, 64, 3), dtype=np.uint8)
+    return np.clip(ref + generator.normal(0, 20, ref.shape), 0, 255).astype(np.uint8), ref
+
+
+def _our_ssim(pair: Pair) -> Callable[[], float]:
+    from doppelbench.metrics.picture_kernel import frame_ssim
+
+    out, ref = _films(pair)
+    return lambda: float(frame_ssim(out, ref).mean())
+
+
+def _skimage_ssim(pair: Pair) -> Callable[[], float]:
+    from skimage.metrics import structural_similarity
+
+    out, ref = _films(pair)
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return lambda: float(
+        np.mean(
+            [
+                structural_similarity(*frames, **settings, data_range=255, channel_axis=2)
+                for frames in zip(ref, out, strict=True)
+            ]
+        )
+    )
+
+
+def _our_psnr(pair: Pair) -> Callable[[], float]:
+    from doppelbench.metrics.picture_kernel import frame_mse, psnr
+
+    out, ref = _films(pair)
+    return lambda: float(psnr(frame_mse(out, ref)).mean())
+
+
+def _skimage_psnr(pair: Pair) -> Callable[[], float]:
+    from skimage.metrics import peak_signal_noise_ratio
+
+    out, ref = _films(pair)
+    return lambda: float(
+        np.mean([peak_signal_noise_ratio(*frames, data_range=255) for frames in zip(ref, out, strict=True)])
+    )
+
+
 def _pymcd(pair: Pair) -> Callable[[], float]:
     from pymcd.mcd import Calculate_MCD
 
@@ -242,6 +287,16 @@ COMPARISONS = (
         _pymcd,
         ("pymcd", "pysptk"),
         ("pymcd", "'setuptools<82'"),
+        same=False,
+        rounds=3,
+    ),
+    Comparison(
+        "mcd:hop=10",
+        scored_files("mcd", hop=10),
+        "pymcd",
+        _pymcd,
+        ("pymcd", "pysptk"),
+        ("pymcd", "'setuptools<82'"),
         8.0,
         same=False,
         rounds=3,
@@ -271,6 +326,8 @@ COMPARISONS = (
     Comparison(
         "time warping", _our_warping, "fastdtw", _fastdtw_warping, ("fastdtw",), ("fastdtw",), rounds=3
     ),
+    Comparison("ssim", _our_ssim, "scikit-image", _skimage_ssim, rounds=3),
+    Comparison("psnr_frames", _our_psnr, "scikit-image", _skimage_psnr, rounds=3),
     Comparison("bundle", bundle, "its kernels one by one", _kernels_one_by_one, goal=0.8, rounds=5),
     Comparison(
         f"mcd, {EIGHT}", many_systems(True, "mcd"), "without cache", many_systems(False, "mcd"), rounds=3

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from metric_examples import speech_like
+from metric_examples import skip_without_backend, speech_like
 from scipy import stats
 
 from doppelbench.corpora.clip import Clip

@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from metric_examples import speech_like
+from metric_examples import skip_without_backend, speech_like
 
 from doppelbench.corpora.errors import DependencyError
 from doppelbench.corpora.media import Audio, read_audio
