@@ -234,8 +234,8 @@ class MelCepstralDistortion(WarpedMetric):
             norm: ``reference`` divides by the frames of the reference instead of the path.
             gate: leave out frames that are quieter than this many dB re the mean power of their signal, such
                 as -20; of the reference alone with ``align=none``.
-            hop: milliseconds between frames, 5 or 10; 10 takes half the time and moved the value by up to
-                0.1 dB on recorded speech.
+            hop: milliseconds between frames, 5 or 10; 10 takes half the time and moved the value by 0.03
+                and 0.16 dB on recorded speech.
 
         Raises:
             InputError: for any other choice.
