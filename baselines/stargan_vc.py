@@ -32,7 +32,8 @@ Where paper and released code differ, and what is chosen:
 * the code divides the cross-entropy by the number of logits, so that its weight falls with the number of
   speakers; here it is the mean over positions;
 * the gradient penalty is taken of the sum over positions though the critic's loss is the mean, as in the
-  code: this is what makes weights of 1 balance;
+  code: it sets the scale of the adversarial loss, whose gradient would else be larger by the number of
+  positions;
 * the code makes batches of 12 whole utterances of one speaker and 12 of another, and goes through all pairs
   of speakers; here every one of 24 random crops has a source and a target of its own: the same pairs in
   expectation, and a padded utterance is never seen. 2,000 epochs over the six pairs of four speakers with
