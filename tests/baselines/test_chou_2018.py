@@ -178,10 +178,22 @@ def test_a_conversion_adds_the_residual_once_the_last_phase_has_begun(stages, cl
         sharp = network.convert(features, speaker, residual=True)
         residual = network.generator(network.encoder(features), speaker)
     torch.testing.assert_close(sharp, blurred + residual)
+    assert residual.abs().max() > 0
+
+
+def test_the_last_phase_starts_from_what_the_decoder_says():
+    network = Chou2018Network(TINY, 3).eval()
+    x, speaker = torch.rand(1, 80, 64), torch.tensor([1])
+    with torch.inference_mode():
+        blurred, sharp = (network.convert(x, speaker, residual=residual) for residual in (False, True))
+    assert torch.equal(blurred, sharp)
 
 
 def test_each_loss_reaches_every_parameter_of_its_networks():
-    """The bias of the score falls out of the difference of two scores."""
+    """The bias of the score falls out of the difference of two scores.
+
+    The last layer of the generator starts at zero and lets nothing through, until its first update.
+    """
     x, speakers = torch.rand(6, 80, 64), torch.tensor([0, 1, 2, 0, 1, 2])
     cases = (
         ("autoencoder_loss", ("encoder", "decoder"), {}),
@@ -192,6 +204,7 @@ def test_each_loss_reaches_every_parameter_of_its_networks():
     )
     for name, parts, options in cases:
         module = module_without_log(replace(TINY, rival_dropout=0.0))
+        torch.nn.init.normal_(module.network.generator.output.weight)
         getattr(module, name)(x, speakers, **options).backward()
         for part in parts:
             for parameter, value in getattr(module.network, part).named_parameters():
@@ -240,6 +253,20 @@ def test_four_crops_are_learnt_by_heart(clips):
         optimizer.step()
         losses.append(loss.item())
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
+
+
+def test_the_classifier_learns_the_speakers_of_fixed_crops(clips):
+    """Its cross-entropy falls from that of a guess below half."""
+    crops = [clip_log_mel(clip, TINY.mel)[100:164] for clip in training(clips, "ana", "ben")[2:8]]
+    x, speakers = torch.from_numpy(np.stack(crops)).transpose(1, 2), torch.tensor([0, 0, 0, 1, 1, 1])
+    module = module_without_log(replace(TINY, encoder_dropout=0.0, rival_dropout=0.0))
+    optimizer = module.configure_optimizers()[1]
+    for _ in range(60):
+        loss = module.classifier_loss(x, speakers)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.5 * np.log(3)
 
 
 @pytest.mark.parametrize("shape", [(4, 80, 1), (1, 80, 64), (4, 1, 64)])
