@@ -12,7 +12,9 @@ the eigenvectors of a covariance matrix.
 
 The paper states no number of components and no length of a block. A block here is ``block_frames`` frames,
 taken at every frame of the target's recording, not only at every block; the components are counted for a
-block.
+block. Eight components of single frames are the default of every preset but ``tiny``: on 16 trials of the
+built-in corpus they gave 100 % speaker accuracy at a word error rate of 13.5 % (4: 62.5 and 29.2 %; 16: 81.3
+and 7.3 %; 32 of blocks of 8 frames: 93.8 and 10.4 %).
 """
 
 import json
@@ -59,7 +61,7 @@ class PCAProjectionSettings:
         griffin_lim: of the vocoder.
     """
 
-    components: int = 16
+    components: int = 8
     block_frames: int = 1
     max_steps: int = 1
     mel: MelSettings = field(default_factory=MelSettings)

@@ -21,6 +21,7 @@ from doppelbench.baselines.stargan_common import (
 )
 from doppelbench.baselines.stargan_vc import StarganVC, class_loss, gradient_penalty
 from doppelbench.baselines.stargan_vc2 import StarganVC2
+from doppelbench.baselines.vocoders.griffin_lim import GriffinLim, GriffinLimSettings
 from doppelbench.baselines.world_features import WorldSettings, analyze, clip_speech, synthesize
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
@@ -464,3 +465,13 @@ def test_world_puts_together_what_it_took_apart(clips):
     np.testing.assert_allclose(
         np.median(again.pitch[:frames][voiced] / speech.pitch[:frames][voiced]), 1, atol=0.02
     )
+
+
+def test_the_published_mel_of_speech_is_not_clipped_and_can_be_heard(clips):
+    mel = stargan_vc.PAPER.mel
+    features = clip_log_mel(trial(clips).source, mel)
+    assert features.min() > 0
+    assert features.max() < 1
+    audio = GriffinLim(mel, GriffinLimSettings(iterations=8, inversion_steps=4))(features)
+    again = log_mel(audio.samples, mel)
+    assert np.abs(again - features)[5:-5].mean() < 0.05
