@@ -21,8 +21,10 @@ Where paper, released code and this module differ:
 * in the released code it is a plain attribute that says whether an activation normalisation has seen its
   first batch, so that a reloaded model starts over; here it is a buffer;
 * the released signals have a mean of 0 and a peak of 0.99; here the level rule of the house takes their
-  place, whose speech is about 6 dB softer: the threshold for quiet chunks is 0.0125 instead of 0.025, and
-  outputs are not brought to a peak of 0.98;
+  place, which leaves speech 7.6 dB softer (median of 80 real recordings): the threshold for quiet chunks is
+  0.0104 instead of 0.025, and outputs are not brought to a peak of 0.98;
+* the released emphasis filter squares its coefficient from tap to tap, here it is multiplied, as a
+  recursive filter's response is; at 0.2 and below the difference is under 0.008 of the peak;
 * the learning rate is constant; the released code divides it by 5 after 10 epochs without a better
   validation loss, twice, and ends there or after 999 epochs. The steps of ``paper`` are a choice;
 * weights are always 32 bit: the inverse of a flow in 16 bits is none. The inverse of a 1x1 convolution is
@@ -31,7 +33,7 @@ Where paper, released code and this module differ:
 ``bits_per_dimension`` in the training record is that of the density of samples with full scale 1, under the
 augmentation; 15 more for samples of 16 bits.
 
-``small`` has 8 blocks of 4 flow steps of 128 channels, and trains at 1e-3 on batches of 16.
+``small`` has 8 blocks of 2 flow steps of 128 channels, and trains at 1e-3 on batches of 16.
 """
 
 import json
@@ -84,7 +86,7 @@ class BlowSettings:
     channels: int = 512
     embedding: int = 128
     chunk: int = 4096
-    quiet: float = 0.0125
+    quiet: float = 0.0104
     emphasis: float = 0.2
     batch_size: int = 38
     learning_rate: float = 1e-4
@@ -112,7 +114,7 @@ class BlowSettings:
 
 
 PAPER = BlowSettings()
-SMALL = replace(PAPER, flows=4, channels=128, batch_size=16, learning_rate=1e-3, max_steps=600)
+SMALL = replace(PAPER, flows=2, channels=128, batch_size=16, learning_rate=1e-3, max_steps=700)
 TINY = replace(
     PAPER,
     blocks=3,
@@ -371,6 +373,9 @@ class SpeechChunks:
             for start in range(0, len(recording) - settings.chunk + 1, settings.chunk)
             if np.sqrt(np.mean(recording.crop(start, settings.chunk) ** 2)) >= settings.quiet
         ]
+        if not self.chunks:
+            raise InputError("nobody's speech is loud enough to train on")
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def batch(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
         size, length = self.settings.batch_size, self.settings.chunk
@@ -392,13 +397,13 @@ class SpeechChunks:
     def chunk(self, position: int) -> tuple[int, int]:
         """Speaker and first sample of the chunk at a position of the endless sequence of epochs."""
         epoch, place = divmod(position, len(self.chunks))
-        return self.chunks[int(self._order(epoch)[place])]
+        return self.chunks[int(self._order_of(epoch)[place])]
 
-    def _order(self, epoch: int) -> np.ndarray:
-        if getattr(self, "_epoch", None) != epoch:
+    def _order_of(self, epoch: int) -> np.ndarray:
+        if epoch != self._epoch:
             self._epoch = epoch
-            self._permutation = np.random.default_rng([self.seed, epoch]).permutation(len(self.chunks))
-        return self._permutation
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.chunks))
+        return self._order
 
 
 class BlowModule(L.LightningModule):

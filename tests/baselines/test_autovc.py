@@ -109,7 +109,8 @@ def test_the_loss_has_its_three_terms():
 
 
 def test_the_gradient_reaches_every_parameter():
-    module = AutoVCModule(AutoVCNetwork(TINY), TINY)
+    settings = replace(TINY, postnet_start=1.0)
+    module = AutoVCModule(AutoVCNetwork(settings), settings)
     module.log_dict = lambda values: None
     module.training_step((torch.rand(2, 64, 80), torch.rand(2, 256)), 0).backward()
     for name, parameter in module.named_parameters():
@@ -117,6 +118,17 @@ def test_the_gradient_reaches_every_parameter():
         # What precedes a batch norm is shifted back by it: a bias there has no effect.
         if not name.endswith(".0.bias"):
             assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize(("settings", "corrects"), [(PAPER, True), (TINY, False)], ids=["paper", "tiny"])
+def test_the_post_net_starts_as_published_but_in_the_small_presets(settings, corrects):
+    sizes = {
+        name: getattr(TINY, name) for name in ("channels", "bottleneck", "decoder_cells", "output_cells")
+    }
+    network = AutoVCNetwork(replace(settings, **sizes))
+    first, final, _ = network(torch.rand(2, 64, 80), torch.rand(2, 256), torch.rand(2, 256))
+    assert bool((final - first).std() > 0.5) is corrects
+    assert corrects or torch.equal(final, first)
 
 
 def test_the_target_changes_the_output_and_not_the_codes():

@@ -282,6 +282,13 @@ def test_quiet_chunks_are_dropped_and_an_epoch_has_every_other_one_once():
     assert [data.chunk(place) for place in range(8)] != order
 
 
+def test_whispers_alone_train_nothing():
+    quiet = Loud(0)
+    quiet.samples *= 0.01
+    with pytest.raises(InputError, match="loud enough"):
+        SpeechChunks({"a": quiet, "b": quiet}, TINY, seed=0)
+
+
 def test_a_batch_is_a_function_of_its_number_with_peaks_up_to_one_and_both_signs():
     data = SpeechChunks({"a": Loud(0), "b": Loud(1)}, replace(TINY, batch_size=64), seed=0)
     waveforms, speakers = data.batch(3, 0, 1)
