@@ -31,9 +31,9 @@ Where papers and code differ, and what is chosen:
 
 ``small`` and ``tiny`` use the house's features (40 codes a second), narrower networks, and 256 codes with a
 shorter memory, of which the unused are restarted where the encoder is (P. Dhariwal et al., "Jukebox", 2020;
-without it 4 codes were left after 100 steps). They predict pre-emphasised sound. Their ``decoder`` is ``mel``,
-a departure: it predicts the mel spectrum (L1) from the same conditioning by three convolutions, and the vocoder
-that all systems share speaks it. ``decoder="waveform"`` is the published one.
+without it 4 codes were left after 100 steps). They predict pre-emphasised sound. Their ``decoder`` is
+``mel``, a departure: it predicts the mel spectrum (L1) from the same conditioning by three convolutions, and
+the vocoder that all systems share speaks it. ``decoder="waveform"`` is the published one.
 """
 
 import json
@@ -302,6 +302,9 @@ class Condition(nn.Module):
 
 class WaveformDecoder(nn.Module):
     """Autoregressive GRU over mu-law samples."""
+
+    # Torch does not declare the types of a recurrent layer's weights.
+    gru: Any
 
     def __init__(self, settings: VQVAESettings, speakers: int) -> None:
         super().__init__()

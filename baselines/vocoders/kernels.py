@@ -31,11 +31,10 @@ TANH_D, TANH_E, TANH_F = np.float32(62370), np.float32(3150), np.float32(28)
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile; the machine code is kept beside the module where that can be written."""
-    options = {"fastmath": True}
     try:
-        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, fastmath=True)(function)  # type: ignore[no-any-return]
     except RuntimeError:
-        return numba.njit(**options)(function)  # type: ignore[no-any-return]
+        return numba.njit(fastmath=True)(function)  # type: ignore[no-any-return]
 
 
 @compiled

@@ -107,8 +107,9 @@ class Upsampling(nn.Module):
         self.filters = nn.ModuleList(
             nn.Conv2d(1, 1, (1, 2 * scale + 1), padding=(0, scale), bias=False) for scale in scales
         )
-        for scale, smoothing in zip(scales, self.filters, strict=True):
-            nn.init.constant_(smoothing.weight, 1 / (2 * scale + 1))
+        with torch.no_grad():
+            for weight in self.filters.parameters():
+                weight.fill_(1 / weight.numel())
 
     def forward(self, features: Tensor) -> Tensor:
         """Shape (batch, bands, frames) to (batch, bands, frames * product of scales)."""

@@ -165,6 +165,11 @@ class WaveNet(nn.Module):
     """The network; a first sample is preceded by silence."""
 
     context = CONVOLUTION_CONTEXT + BLUR_CONTEXT
+    # Torch does not declare the types of what a list of modules holds.
+    dilated: Any
+    outputs: Any
+    last: Any
+    final: Any
 
     def __init__(self, settings: WaveNetSettings) -> None:
         super().__init__()

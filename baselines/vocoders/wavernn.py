@@ -137,6 +137,9 @@ class WaveRNN(nn.Module):
     """The network; a first sample is preceded by silence."""
 
     context = 2
+    # Torch does not declare the types of a recurrent layer's weights.
+    first_gru: Any
+    second_gru: Any
 
     def __init__(self, settings: WaveRNNSettings) -> None:
         super().__init__()
@@ -311,7 +314,7 @@ class WaveRNN(nn.Module):
         return np.ascontiguousarray(added.detach().numpy())
 
 
-def _gru_step(layer: nn.GRU, given: Tensor, state: Tensor) -> Tensor:
+def _gru_step(layer: Any, given: Tensor, state: Tensor) -> Tensor:
     return torch.gru_cell(
         given, state, layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
     )

@@ -113,6 +113,16 @@ def test_generation_in_torch_sees_what_the_parallel_forward_pass_sees():
         np.testing.assert_allclose(scores, parallel_scores(network, condition, taken), atol=1e-4)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+def test_generation_on_a_gpu_sees_what_the_cpu_sees():
+    network = made("wavenet")
+    condition, taken, uniforms = inputs(network, frames=2)
+    expected = parallel_scores(network, condition, taken)
+    _, scores = network.cuda().walk_torch(condition.cuda(), uniforms, taken[0].numpy())
+    np.testing.assert_allclose(scores, expected, atol=1e-2)
+
+
 @pytest.mark.parametrize("kind", list(NETWORKS))
 def test_the_compiled_loop_and_torch_draw_the_same_samples(kind):
     network = made(kind)
