@@ -33,7 +33,10 @@ Where papers and code differ, and what is chosen:
 shorter memory, of which the unused are restarted where the encoder is (P. Dhariwal et al., "Jukebox", 2020;
 without it 4 codes were left after 100 steps). They predict pre-emphasised sound. Their ``decoder`` is
 ``mel``, a departure: it predicts the mel spectrum (L1) from the same conditioning by three convolutions, and
-the vocoder that all systems share speaks it. ``decoder="waveform"`` is the published one.
+the vocoder that all systems share speaks it. ``decoder="waveform"`` is the published one. On the built-in
+corpus 1,500 steps with the mel decoder gave a speaker-classification accuracy of 100 %, 12.5 % word errors
+and a mel-cepstral distortion of 6.7 dB (16 trials). A step of the waveform decoder costs several times as
+much: the 36 that three minutes allowed on a busy core gave 0 %, 100 % and 12.4 dB (8 trials), noise.
 """
 
 import json
