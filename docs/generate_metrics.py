@@ -158,8 +158,8 @@ def page(*, recordings: bool) -> str:
     machine = json.loads(SPEED.read_text(encoding="utf-8"))
     parts = [
         "# Metrics",
-        f"Made by `make metrics-page`; do not edit. {len(BUILT_IN)} metrics are built in; what each is, needs "
-        "and costs is in [reference.md](reference.md), what a figure says in the page of its track.",
+        f"Made by `make metrics-page`; do not edit. {len(BUILT_IN)} metrics are built in; what each is, "
+        "needs and costs is in [reference.md](reference.md), what a figure says in the page of its track.",
         "## Parity",
         PARITY,
         render(parity(), "md"),
