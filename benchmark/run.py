@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from doppelbench.benchmark.budget import budget_rows
 from doppelbench.benchmark.config import ConfigError, Recipe
+from doppelbench.benchmark.experiment_tables import write_experiment
 from doppelbench.benchmark.figures import compute_figures
 from doppelbench.benchmark.plan import CLASSIFIER, Entry, Plan, make_plan
 from doppelbench.benchmark.progress import TaskProgress, TrainingWatch, say
@@ -98,6 +100,8 @@ def execute(
         run.save()
         with run.stage("train"):
             train_systems(run, plan)
+            run.info.plan["budget"] = budget_rows(plan, run.info.plan.get("trainings", {}))
+            run.save()
         if last == 0:
             return []
         with run.stage("synthesize"):
@@ -160,7 +164,8 @@ def train_systems(run: Run, plan: Plan) -> None:
             "preset": entry.preset,
             "settings": entry.settings,
             "target": training.target,
-            "clips": [asdict(clip) for clip in training.clips],
+            "clips": [asdict(clip) for clip in training.given_clips()],
+            "conditions": entry.conditions,
             "trainer": trainer,
         }
         tasks.append(Task(key, "doppelbench.benchmark.work:train_system", arguments))
@@ -487,6 +492,7 @@ def _ledger(run: Run) -> dict[str, dict[str, float]]:
 def write_run_report(run: Run, figures: Sequence[Mapping[str, Any]]) -> Path:
     """Render ``report.html`` from the record, the items and the outputs of a run."""
     from doppelbench.benchmark.report import write_report
+    from doppelbench.leaderboards.published import find_published
 
     info, session = run.info, run.info.sessions[-1]
     record = {
@@ -499,7 +505,10 @@ def write_run_report(run: Run, figures: Sequence[Mapping[str, Any]]) -> Path:
         "stages": {name: asdict(stage) for name, stage in info.stages.items()},
         **info.plan,
         CLASSIFIER: info.plan.get(CLASSIFIER, {"summary": ""}),
+        "budget": info.plan.get("budget", []),
+        "published": find_published(info.config["published"]) if info.config.get("published") else [],
     }
+    write_experiment(run.directory, record, figures)
     return write_report(run.directory, record, figures)
 
 
@@ -521,6 +530,8 @@ def _system_record(entry: Entry) -> dict[str, Any]:
         "settings": entry.settings,
         "needs": sorted(entry.needs),
         "reference_row": entry.reference_row,
+        "hear": list(entry.hear),
+        "conditions": entry.conditions,
     }
 
 

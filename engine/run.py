@@ -42,8 +42,8 @@ TIMINGS = "timings.parquet"
 JOURNAL = "items.journal.jsonl"
 FIGURES = "figures.csv"
 LOCK = ".lock"
-FOLDERS = ("systems", "outputs")
-RENDERED = ("report.html",)
+FOLDERS = ("systems", "outputs", "listening")
+RENDERED = ("report.html", "experiment.csv", "experiment.md")
 NAME_LENGTH = 150
 SHOWN_DIFFERENCES = 5
 
