@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from doppelbench.benchmark.ab_sheets import write_ab_sheets
 from doppelbench.benchmark.budget import budget_rows
 from doppelbench.benchmark.config import ConfigError, Recipe
 from doppelbench.benchmark.experiment_tables import write_experiment
@@ -117,6 +118,7 @@ def execute(
         if last == 2:
             return figures
         with run.stage("report"):
+            write_ab_sheets(run, plan)
             write_run_report(run, figures)
         return figures
 
