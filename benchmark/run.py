@@ -77,28 +77,8 @@ def execute(
     """
     say(f"reading corpus {recipe.corpus.label}")
     plan = make_plan(recipe)
-    config = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in NOT_RESULTS}
-    # Outputs that are there are kept, so a run goes on only with the recordings that it began with.
-    config["corpus_hash"] = plan.corpus_hash
     last = STAGES.index(until)
-    with Run.resume(
-        folder,
-        config,
-        command=["doppelbench", *sys.argv[1:]],
-        environment=environment_record(gpu=recipe.training.device != "cpu", seeds={"all": recipe.seed}),
-        force=force,
-    ) as run:
-        run.info.seeds = {"all": recipe.seed}
-        run.info.corpus = {"label": recipe.corpus.label, "hash": plan.corpus_hash, "clips": len(plan.clips)}
-        run.info.inputs = {clip.id: clip.sha256 or "" for clip in (*plan.clips, *plan.source_clips)}
-        run.info.plan = {
-            **run.info.plan,
-            "track": plan.track.name,
-            "targets": list(plan.targets),
-            "systems": [_system_record(entry) for entry in plan.entries],
-            "trials": [trial_to_dict(trial) for trial in plan.trials],
-        }
-        run.save()
+    with open_run(plan, folder, force=force) as run:
         with run.stage("train"):
             train_systems(run, plan)
             run.info.plan["budget"] = budget_rows(plan, run.info.plan.get("trainings", {}))
@@ -121,6 +101,42 @@ def execute(
             write_ab_sheets(run, plan)
             write_run_report(run, figures)
         return figures
+
+
+def open_run(plan: Plan, folder: Path, *, force: bool = False) -> Run:
+    """Begin or resume the run of a plan and note the plan in its record; use it as a context manager.
+
+    Args:
+        plan: what is to be done.
+        folder: the run folder.
+        force: delete a run of another configuration that is in the folder.
+
+    Raises:
+        DoppelbenchError: the folder holds something else, or a run of another configuration.
+    """
+    recipe = plan.recipe
+    config = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in NOT_RESULTS}
+    # Outputs that are there are kept, so a run goes on only with the recordings that it began with.
+    config["corpus_hash"] = plan.corpus_hash
+    run = Run.resume(
+        folder,
+        config,
+        command=["doppelbench", *sys.argv[1:]],
+        environment=environment_record(gpu=recipe.training.device != "cpu", seeds={"all": recipe.seed}),
+        force=force,
+    )
+    run.info.seeds = {"all": recipe.seed}
+    run.info.corpus = {"label": recipe.corpus.label, "hash": plan.corpus_hash, "clips": len(plan.clips)}
+    run.info.inputs = {clip.id: clip.sha256 or "" for clip in (*plan.clips, *plan.source_clips)}
+    run.info.plan = {
+        **run.info.plan,
+        "track": plan.track.name,
+        "targets": list(plan.targets),
+        "systems": [_system_record(entry) for entry in plan.entries],
+        "trials": [trial_to_dict(trial) for trial in plan.trials],
+    }
+    run.save()
+    return run
 
 
 def describe_plan(recipe: Recipe) -> list[dict[str, Any]]:

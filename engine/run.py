@@ -43,7 +43,13 @@ JOURNAL = "items.journal.jsonl"
 FIGURES = "figures.csv"
 LOCK = ".lock"
 FOLDERS = ("systems", "outputs", "listening")
-RENDERED = ("report.html", "experiment.csv", "experiment.md")
+RENDERED = (
+    "report.html",
+    "experiment.csv",
+    "experiment.md",
+    "reprojection.csv",
+    "reprojection_averages.csv",
+)
 NAME_LENGTH = 150
 SHOWN_DIFFERENCES = 5
 
