@@ -31,9 +31,10 @@ from doppelbench.benchmark.budget import budget_rows
 from doppelbench.benchmark.config import ConfigError, Recipe
 from doppelbench.benchmark.experiment_tables import budget_part, csv_of, published_part
 from doppelbench.benchmark.experiments.word_times import Word, word_times
-from doppelbench.benchmark.plan import Entry, Plan, make_plan
+from doppelbench.benchmark.plan import Entry, Plan, list_entries, make_plan
 from doppelbench.benchmark.progress import say
 from doppelbench.benchmark.tables import render
+from doppelbench.benchmark.tracks.voice_conversion import TRACK
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.engine.run import Run
@@ -141,9 +142,9 @@ def run_reprojection(recipe: Recipe, folder: Path, *, force: bool = False) -> li
 
     kinds = word_kinds(recipe)
     recipe = recipe.model_copy(update={"reference_rows": False})
-    plan = make_plan(recipe)
-    for entry in plan.entries:
+    for entry in list_entries(recipe, TRACK):
         _check_system(entry)
+    plan = make_plan(recipe)
     with open_run(plan, folder, force=force) as run:
         with run.stage("train"):
             train_systems(run, plan)
