@@ -8,7 +8,7 @@ RUN ?= runs/quickstart
 export OMP_WAIT_POLICY ?= PASSIVE
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart test test-all lint benchmark docs clean
+.PHONY: quickstart test test-all lint benchmark docs metrics-page clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/doppelbench run quickstart --out $(RUN)
@@ -29,6 +29,9 @@ benchmark: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
+
+metrics-page: $(VENV)/.installed-test
+	$(BIN)/python docs/generate_metrics.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

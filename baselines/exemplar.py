@@ -29,9 +29,8 @@ quarter of the width and minutes of training the wider interval loses the words.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import lightning as L
 import numpy as np
@@ -41,6 +40,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from doppelbench.baselines.autoencoder_blocks import Decoder, Encoder, PostNet
 from doppelbench.baselines.common import (
     LongRecording,
     clip_log_mel,
@@ -103,75 +103,6 @@ TINY = replace(
     batch_size=2,
     griffin_lim=GriffinLimSettings(iterations=8, inversion_steps=4),
 )
-
-
-def convolution(
-    inputs: int, outputs: int, activation: Literal["relu", "tanh", "linear"] = "relu"
-) -> nn.Sequential:
-    """Conv1d of kernel 5 with batch norm, initialised (Xavier) for the activation that follows it."""
-    layer = nn.Conv1d(inputs, outputs, kernel_size=5, padding=2)
-    nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain(activation))
-    return nn.Sequential(layer, nn.BatchNorm1d(outputs))
-
-
-class Encoder(nn.Module):
-    """Mel spectrogram (batch, frames, bands) to codes (batch, frames / code_every, 2 * bottleneck)."""
-
-    def __init__(self, settings: ExemplarSettings) -> None:
-        super().__init__()
-        self.settings = settings
-        widths = [settings.mel.n_mels] + [settings.channels] * 3
-        self.convolutions = nn.ModuleList(convolution(a, b) for a, b in pairwise(widths))
-        self.lstm = nn.LSTM(
-            settings.channels, settings.bottleneck, num_layers=2, batch_first=True, bidirectional=True
-        )
-
-    def forward(self, mel: Tensor) -> Tensor:
-        hidden = mel.transpose(1, 2)
-        for layer in self.convolutions:
-            hidden = F.relu(layer(hidden))
-        states, _ = self.lstm(hidden.transpose(1, 2))
-        every, width = self.settings.code_every, self.settings.bottleneck
-        return torch.cat([states[:, every - 1 :: every, :width], states[:, ::every, width:]], dim=-1)
-
-
-class Decoder(nn.Module):
-    """Codes to mel spectrogram (batch, frames, bands)."""
-
-    def __init__(self, settings: ExemplarSettings) -> None:
-        super().__init__()
-        self.settings = settings
-        cells = settings.decoder_cells
-        self.first_lstm = nn.LSTM(2 * settings.bottleneck, cells, batch_first=True)
-        self.convolutions = nn.ModuleList(convolution(cells, cells) for _ in range(3))
-        self.last_lstm = nn.LSTM(cells, settings.output_cells, num_layers=2, batch_first=True)
-        self.projection = nn.Linear(settings.output_cells, settings.mel.n_mels)
-        nn.init.xavier_uniform_(self.projection.weight)
-
-    def forward(self, codes: Tensor) -> Tensor:
-        hidden = codes.repeat_interleave(self.settings.code_every, dim=1)
-        hidden, _ = self.first_lstm(hidden)
-        hidden = hidden.transpose(1, 2)
-        for layer in self.convolutions:
-            hidden = F.relu(layer(hidden))
-        hidden, _ = self.last_lstm(hidden.transpose(1, 2))
-        return self.projection(hidden)
-
-
-class PostNet(nn.Module):
-    """Residual correction of a mel spectrogram by five convolutions, as in the released code."""
-
-    def __init__(self, bands: int, channels: int) -> None:
-        super().__init__()
-        widths = [bands] + [channels] * 4
-        self.hidden = nn.ModuleList(convolution(a, b, "tanh") for a, b in pairwise(widths))
-        self.output = convolution(channels, bands, "linear")
-
-    def forward(self, mel: Tensor) -> Tensor:
-        hidden = mel.transpose(1, 2)
-        for layer in self.hidden:
-            hidden = torch.tanh(layer(hidden))
-        return self.output(hidden).transpose(1, 2)
 
 
 class ExemplarNetwork(nn.Module):

@@ -21,6 +21,14 @@ BUILT_IN = {
     "source-copy-synthesis": "doppelbench.baselines.reference_rows",
     "random-target": "doppelbench.baselines.reference_rows",
     "exemplar": "doppelbench.baselines.exemplar",
+    "chou-2018": "doppelbench.baselines.chou_2018",
+    "chou-2019": "doppelbench.baselines.chou_2019",
+    "autovc": "doppelbench.baselines.autovc",
+    "blow": "doppelbench.baselines.blow",
+    "pca-projection": "doppelbench.baselines.pca_projection",
+    "stargan-vc": "doppelbench.baselines.stargan_vc",
+    "stargan-vc2": "doppelbench.baselines.stargan_vc2",
+    "vq-vae": "doppelbench.baselines.vq_vae",
 }
 _registered: "dict[str, type[System]]" = {}
 

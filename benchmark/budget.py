@@ -36,22 +36,29 @@ def budget_rows(plan: Plan, trainings: Mapping[str, Mapping[str, Any]]) -> list[
         ``seconds`` of all trainings, ``trained_on`` in words, the most ``speakers`` one model hears, the mean
         ``speech_seconds`` of a model's clips, ``zero_shot`` (nobody who speaks in the trials was heard),
         ``extra_data`` (somebody else than the target was heard) and the ``vocoder``. All but the vocoder are
-        None for what is not trained.
+        None for what is not trained. A vocoder that is trained for the run has a row of its own.
     """
     sources = {trial.source.speaker for trial in plan.trials}
     planned = plan.trainings()
     rows = []
     for entry in plan.entries:
-        own = [training for training in planned if training.entry is entry]
-        rows.append({"system": entry.key, **_given(entry, own, trainings, sources)})
+        own = [training for training in planned if training.of is entry]
+        rows.append({"system": entry.key, **_given(own, trainings, sources), **_entry_part(entry, own)})
+    for training in plan.vocoder_trainings():
+        made = {"trained_on": "all targets", "vocoder": training.of.name}
+        rows.append({"system": training.key, **_given([training], trainings, sources), **made})
     return rows
 
 
+def _entry_part(entry: Entry, own: list[Training]) -> dict[str, Any]:
+    return {"trained_on": trained_on(entry) if own else None, "vocoder": vocoder_of(entry)}
+
+
 def _given(
-    entry: Entry, own: list[Training], trainings: Mapping[str, Mapping[str, Any]], sources: set[str]
+    own: list[Training], trainings: Mapping[str, Mapping[str, Any]], sources: set[str]
 ) -> dict[str, Any]:
     if not own:
-        return {**dict.fromkeys(list(COLUMNS)[1:-1]), "vocoder": vocoder_of(entry)}
+        return dict.fromkeys(list(COLUMNS)[1:])
     records = [trainings[training.key] for training in own if training.key in trainings]
     people = [{clip.speaker for clip in training.clips} for training in own]
     speech = [sum(clip_seconds(clip) for clip in training.clips) for training in own]
@@ -60,12 +67,12 @@ def _given(
         "steps": max((record["steps"] for record in records), default=None),
         "seconds": round(sum(record["seconds"] for record in records), 1),
         "parameters": max((record["parameters"] for record in records), default=None),
-        "trained_on": trained_on(entry),
+        "trained_on": None,
         "speakers": max(len(names) for names in people),
         "speech_seconds": round(sum(speech) / len(speech), 1),
         "zero_shot": not any(names & sources for names in people),
         "extra_data": any(names - {training.target} for names, training in zip(people, own, strict=True)),
-        "vocoder": vocoder_of(entry),
+        "vocoder": None,
     }
 
 
@@ -87,6 +94,8 @@ def vocoder_of(entry: Entry) -> str:
     ``none`` for a recording."""
     from doppelbench.benchmark.work import build_system
 
+    if entry.vocoder is not None:
+        return entry.vocoder.name
     system = build_system(entry.name, entry.preset, entry.settings, "check")
     vocoder = getattr(system, "vocoder", None)
     if vocoder is None:

@@ -60,6 +60,18 @@ class CorpusConfig(Section):
         return f"{self.reader}:{self.root.name}"
 
 
+class VocoderConfig(Section):
+    """A vocoder that is put in the place of a system's own; a name alone will do."""
+
+    name: str
+    preset: Literal["tiny", "small", "paper"] = "small"
+
+    @property
+    def key(self) -> str:
+        """Folder of the trained vocoder among the systems of a run."""
+        return f"vocoder-{self.name}-{self.preset}"
+
+
 class SystemConfig(Section):
     """One competing system; ``settings`` replaces single hyperparameters of the preset."""
 
@@ -68,6 +80,9 @@ class SystemConfig(Section):
     settings: dict[str, Any] = Field(default_factory=dict)
     label: str | None = Field(
         default=None, description="name in the run folder; the system's own when missing"
+    )
+    vocoder: VocoderConfig | None = Field(
+        default=None, description="instead of the system's own; trained once for all systems that name it"
     )
     train_on: Literal["trials", "others", "target"] | None = Field(
         default=None,
@@ -86,6 +101,11 @@ class SystemConfig(Section):
         description="for a system with one model for each target: simulated recording conditions that its "
         "clips are spread over",
     )
+
+    @field_validator("vocoder", mode="before")
+    @classmethod
+    def _name_is_a_vocoder(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
     @property
     def key(self) -> str:

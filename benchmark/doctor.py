@@ -18,6 +18,7 @@ PACKAGES = {
     "av": ("video files", "pip install 'av<19'"),
     "pyworld": ("mcd", "pip install 'setuptools<82' pyworld (needs a C compiler)"),
     "pesq": ("pesq_wb and pesq_nb", "pip install pesq==0.0.4 (needs a C compiler)"),
+    "resemblyzer": ("secs and speaker embeddings", "pip install Resemblyzer (needs a C compiler)"),
     "jiwer": ("wer and cer", "pip install jiwer"),
     "whisper_normalizer": ("normaliser whisper-english", "pip install whisper_normalizer"),
     "pocketsphinx": ("offline recogniser", "pip install pocketsphinx"),

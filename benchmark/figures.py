@@ -39,7 +39,7 @@ def compute_figures(
         Rows with system, metric, value, low, high, n, expected, coverage, unit, direction, signature and
         details.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for entry in metrics:
         scorer = metric(entry["name"], **entry["options"])
         of_metric = items[items["metric"] == entry["name"]]
@@ -62,7 +62,23 @@ def compute_figures(
                     "details": dict(figure.details),
                 }
             )
+    for row in rows:
+        if row["metric"] == "secs":
+            row["details"] |= _leakage(items[items["system"] == row["system"]])
     return rows
+
+
+def _leakage(own: "pd.DataFrame") -> dict[str, float]:
+    """Equal error rate, in percent, of telling by SECS that outputs are the target's and not the source's."""
+    from doppelbench.metrics.speaker_eer import speaker_eer
+
+    target, source = (
+        own.loc[(own["metric"] == name) & (own["status"] == "ok"), "value"].to_numpy(float)
+        for name in ("secs", "secs_source")
+    )
+    if not len(target) or not len(source):
+        return {}
+    return {"eer_target_against_source": 100 * speaker_eer(target, source)}
 
 
 def _without_details(figure: Figure) -> dict[str, Any]:

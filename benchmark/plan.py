@@ -6,12 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from doppelbench.benchmark.config import ConfigError, CorpusConfig, Recipe, SystemConfig, check_metrics
+from doppelbench.benchmark.config import (
+    ConfigError,
+    CorpusConfig,
+    Recipe,
+    SystemConfig,
+    VocoderConfig,
+    check_metrics,
+)
 from doppelbench.benchmark.tracks.track import Track
 from doppelbench.benchmark.tracks.voice_conversion import TRACK, voice_conversion_trials
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.corpus import Corpus
-from doppelbench.corpora.errors import InputError
+from doppelbench.corpora.errors import DoppelbenchError, InputError
 
 # Folder of the speaker classifier beside those of the systems.
 CLASSIFIER = "classifier"
@@ -27,6 +34,7 @@ class Entry:
     settings: dict[str, Any]
     needs: frozenset[str]
     reference_row: bool
+    vocoder: VocoderConfig | None = None
     hear: tuple[str, ...] = ()
     conditions: int = 1
 
@@ -39,11 +47,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One model that a run trains; ``target`` is None for a model of all voices, ``clips`` name who is
-    heard."""
+    """One model that a run trains.
+
+    Attributes:
+        key: names it in the record of the run.
+        folder: of the run's folder ``systems`` in which it is kept.
+        of: the system, or the vocoder.
+        target: None for a model of all voices.
+        clips: natural speech that it may hear; they name who is heard.
+    """
 
     key: str
-    entry: Entry
+    folder: str
+    of: Entry | VocoderConfig
     target: str | None
     clips: tuple[Clip, ...]
 
@@ -100,14 +116,24 @@ class Plan:
                         for clip in self.clips
                         if clip.speaker in {target, *entry.hear} and clip.split == "train"
                     )
-                    found.append(Training(f"{entry.key}/{target}", entry, target, own))
+                    found.append(Training(f"{entry.key}/{target}", entry.key, entry, target, own))
             elif "speakers" in entry.needs:
                 heard = tuple(clip for clip in pool if clip.speaker in in_trials)
-                found.append(Training(entry.key, entry, None, heard))
+                found.append(Training(entry.key, entry.key, entry, None, heard))
             elif "other-speakers" in entry.needs:
                 heard = tuple(clip for clip in pool if clip.speaker not in in_trials)
-                found.append(Training(entry.key, entry, None, heard))
-        return found
+                found.append(Training(entry.key, entry.key, entry, None, heard))
+        return [*self.vocoder_trainings(), *found]
+
+    def vocoder_trainings(self) -> list[Training]:
+        """List the vocoders to be trained: each once, on the targets, for all systems that name it."""
+        wanted = {entry.vocoder.key: entry.vocoder for entry in self.entries if entry.vocoder is not None}
+        own = tuple(clip for clip in self.training_clips() if clip.speaker in self.targets)
+        return [
+            Training(key, key, vocoder, None, own)
+            for key, vocoder in wanted.items()
+            if vocoder.name != "griffin-lim"
+        ]
 
     def clips_for(self, entry: Entry, target: str) -> list[Clip]:
         """Natural clips of a target that a system is given when it answers a trial: what it enrols the voice
@@ -243,7 +269,8 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
     for config in recipe.systems:
         spec = find_system(config.name).spec
         preset = (config.preset or recipe.preset) if spec.presets else None
-        build_system(config.name, preset, config.settings, "check")
+        system = build_system(config.name, preset, config.settings, "check")
+        check_vocoder(config, system)
         if config.label == CLASSIFIER or (
             config.label in track.reference_rows and config.label != config.name
         ):
@@ -261,6 +288,7 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
                 config.settings,
                 needs,
                 spec.reference_row,
+                config.vocoder,
                 tuple(config.hear),
                 config.conditions,
             )
@@ -271,6 +299,31 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
             if name not in taken:
                 entries.append(Entry(name, name, None, {}, find_system(name).spec.needs, True))
     return tuple(entries)
+
+
+def check_vocoder(config: SystemConfig, system: Any) -> None:
+    """Refuse a vocoder that cannot be put into a system.
+
+    Raises:
+        ConfigError: no such vocoder, or the system makes its waveform itself or from other features.
+    """
+    from doppelbench.baselines.vocoders.registry import make_vocoder
+
+    if config.vocoder is None:
+        return
+    own = getattr(system, "vocoder", None)
+    if own is None:
+        raise ConfigError(f"system {config.name} makes its waveform itself; leave out vocoder")
+    if config.vocoder.name == "griffin-lim":
+        return
+    try:
+        wanted = make_vocoder(config.vocoder.name, config.vocoder.preset)
+    except DoppelbenchError as error:
+        raise ConfigError(str(error)) from None
+    if wanted.mel != own.mel:
+        raise ConfigError(
+            f"system {config.name} makes features that the vocoder {config.vocoder.name} does not understand"
+        )
 
 
 def training_needs(config: SystemConfig, needs: frozenset[str]) -> frozenset[str]:

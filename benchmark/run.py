@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from doppelbench.baselines.vocoders.registry import find_vocoder
 from doppelbench.benchmark.ab_sheets import write_ab_sheets
 from doppelbench.benchmark.budget import budget_rows
-from doppelbench.benchmark.config import ConfigError, Recipe
+from doppelbench.benchmark.config import ConfigError, Recipe, VocoderConfig
 from doppelbench.benchmark.experiment_tables import write_experiment
 from doppelbench.benchmark.figures import compute_figures
-from doppelbench.benchmark.plan import CLASSIFIER, Entry, Plan, make_plan
+from doppelbench.benchmark.plan import CLASSIFIER, Entry, Plan, Training, make_plan
 from doppelbench.benchmark.progress import TaskProgress, TrainingWatch, say
 from doppelbench.benchmark.tasks import CRASHED, failed_status, score_task
 from doppelbench.benchmark.work import IDENTITY, build_system, trial_to_dict
@@ -147,7 +148,7 @@ def describe_plan(recipe: Recipe) -> list[dict[str, Any]]:
         {
             "system": entry.key,
             "preset": entry.preset,
-            "trainings": sum(training.entry is entry for training in trainings),
+            "trainings": sum(training.of is entry for training in trainings),
             "outputs": len(plan.trials_of(entry)),
             "parallel": sum(trial.reference is not None for trial in plan.trials_of(entry)),
         }
@@ -164,8 +165,8 @@ def train_systems(run: Run, plan: Plan) -> None:
     logs: dict[str, Path] = {}
     steps: dict[str, int] = {}
     for training in plan.trainings():
-        entry, key = training.entry, training.key
-        directory = run.system_directory(entry.key, training.target)
+        key = training.key
+        directory = run.system_directory(training.folder, training.target)
         if key in trainings and (directory / IDENTITY).is_file():
             continue
         # The same clips are refused again; what crashed may have been the machine.
@@ -177,18 +178,10 @@ def train_systems(run: Run, plan: Plan) -> None:
             "seed": recipe.seed,
             "progress": False,
         }
-        arguments = {
-            "name": entry.name,
-            "preset": entry.preset,
-            "settings": entry.settings,
-            "target": training.target,
-            "clips": [asdict(clip) for clip in training.given_clips()],
-            "conditions": entry.conditions,
-            "trainer": trainer,
-        }
-        tasks.append(Task(key, "doppelbench.benchmark.work:train_system", arguments))
+        clips = [asdict(clip) for clip in training.given_clips()]
+        tasks.append(_training_task(training, clips, trainer))
         logs[key] = directory / "log.csv"
-        steps[key] = recipe.training.max_steps or _preset_steps(entry, training.target)
+        steps[key] = recipe.training.max_steps or _preset_steps(training)
     if tasks:
         say(f"training {len(tasks)} model(s)")
     with TrainingWatch(logs, steps):
@@ -210,8 +203,20 @@ def train_systems(run: Run, plan: Plan) -> None:
         raise StageError(f"no system could be trained: {next(iter(failed.values()))['reason']}")
 
 
-def _preset_steps(entry: Entry, target: str | None) -> int:
-    return int(build_system(entry.name, entry.preset, entry.settings, target).settings.max_steps)
+def _training_task(training: Training, clips: list[dict[str, Any]], trainer: dict[str, Any]) -> Task:
+    of = training.of
+    arguments = {"name": of.name, "preset": of.preset, "clips": clips, "trainer": trainer}
+    if isinstance(of, Entry):
+        more = {"settings": of.settings, "target": training.target, "conditions": of.conditions}
+        return Task(training.key, "doppelbench.benchmark.work:train_system", arguments | more)
+    return Task(training.key, "doppelbench.benchmark.work:train_vocoder", arguments)
+
+
+def _preset_steps(training: Training) -> int:
+    of = training.of
+    if isinstance(of, Entry):
+        return int(build_system(of.name, of.preset, of.settings, training.target).settings.max_steps)
+    return int(find_vocoder(of.name).presets[of.preset].max_steps)
 
 
 def _training_jobs(recipe: Recipe) -> int:
@@ -238,7 +243,8 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
             if Path(f"{output}.flac").is_file() or Path(f"{output}.failed.json").is_file():
                 continue
             training = entry.training_of(trial.target)
-            if training in failed:
+            vocoder = _vocoder_directory(run, entry)
+            if training in failed or (entry.vocoder is not None and entry.vocoder.key in failed):
                 continue
             target = trial.target if "target" in entry.needs else None
             arguments = {
@@ -247,6 +253,7 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
                 "clips": given[trial.target],
                 "trial": trial_to_dict(trial),
                 "output": str(output),
+                "vocoder": vocoder,
             }
             tasks.append(
                 Task(f"{entry.key}/{trial.id}", "doppelbench.benchmark.work:synthesize_trial", arguments)
@@ -257,6 +264,12 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
             failed_outputs[result.key] = {"status": failed_status(result), "reason": result.reason}
 
     _work(tasks, plan.recipe.where, plan.recipe.item_timeout, "synthesising", record)
+
+
+def _vocoder_directory(run: Run, entry: Entry) -> str | None:
+    if entry.vocoder is None or entry.vocoder.name == "griffin-lim":
+        return None
+    return str(run.system_directory(entry.vocoder.key))
 
 
 def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
@@ -399,7 +412,10 @@ def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes
         out_hash = hashes.setdefault(str(output), sha256_of(output))
     else:
         crash = run.info.plan.get("failed_outputs", {}).get(f"{entry.key}/{trial.id}")
-        training = run.info.plan.get("failed_trainings", {}).get(entry.training_of(trial.target))
+        failed = run.info.plan.get("failed_trainings", {})
+        training = failed.get(entry.training_of(trial.target))
+        if training is None and entry.vocoder is not None:
+            training = failed.get(entry.vocoder.key)
         if failure.is_file():
             said = json.loads(failure.read_text())
             status, reason = said["status"], said["reason"]
@@ -548,6 +564,7 @@ def _system_record(entry: Entry) -> dict[str, Any]:
         "settings": entry.settings,
         "needs": sorted(entry.needs),
         "reference_row": entry.reference_row,
+        "vocoder": None if entry.vocoder is None else entry.vocoder.model_dump(),
         "hear": list(entry.hear),
         "conditions": entry.conditions,
     }
@@ -589,6 +606,7 @@ def rescore_run(folder: Path, *, metrics: Sequence[str] | None, engine: Engine) 
                 system["settings"],
                 frozenset(system["needs"]),
                 system["reference_row"],
+                VocoderConfig(**system["vocoder"]) if system.get("vocoder") else None,
             )
             for system in plan["systems"]
         ]

@@ -139,14 +139,48 @@ def train_system(
     return {**({} if record is None else asdict(record)), "left_out": left_out}
 
 
+def train_vocoder(
+    *, name: str, preset: str, clips: Sequence[Mapping[str, Any]], trainer: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Train a vocoder and save it; arguments and result are those of :func:`train_system`."""
+    from doppelbench.baselines.common import LeftOutWarning
+    from doppelbench.baselines.vocoders.registry import find_vocoder
+    from doppelbench.baselines.vocoders.registry import train_vocoder as train
+    from doppelbench.corpora.errors import InputError
+    from doppelbench.engine.files import write_json
+    from doppelbench.engine.trainer import TrainerSettings
+
+    directory = Path(trainer["directory"])
+    steps = trainer["max_steps"] or find_vocoder(name).presets[preset].max_steps
+    chosen = TrainerSettings(**{**trainer, "directory": directory, "max_steps": steps})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LeftOutWarning)
+        try:
+            _, record = train(name, [Clip(**clip) for clip in clips], chosen, preset)
+        except InputError as error:
+            return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
+    write_json(directory / IDENTITY, {"vocoder": name})
+    left_out = [str(entry.message) for entry in caught if issubclass(entry.category, LeftOutWarning)]
+    return {**({} if record is None else asdict(record)), "left_out": left_out}
+
+
 @lru_cache(maxsize=4)
-def _trained(name: str, directory: str, target: str, clips: str) -> Any:
+def _trained(name: str, directory: str, target: str, clips: str, vocoder: str | None) -> Any:
     from doppelbench.baselines.registry import find_system
 
-    system = find_system(name).load(Path(directory))
+    system: Any = find_system(name).load(Path(directory))
+    if vocoder is not None:
+        system.vocoder = _vocoder(vocoder)
     if "enrolment" in system.spec.needs:
         system.enroll(target, [Clip(**clip) for clip in json.loads(clips)])
     return system
+
+
+@lru_cache(maxsize=2)
+def _vocoder(directory: str) -> Any:
+    from doppelbench.baselines.vocoders.registry import load_vocoder
+
+    return load_vocoder(Path(directory))
 
 
 @lru_cache(maxsize=4)
@@ -159,7 +193,13 @@ def _reference_row(name: str, clips: str) -> Any:
 
 
 def synthesize_trial(
-    *, name: str, directory: str | None, clips: str, trial: Mapping[str, Any], output: str
+    *,
+    name: str,
+    directory: str | None,
+    clips: str,
+    trial: Mapping[str, Any],
+    output: str,
+    vocoder: str | None = None,
 ) -> dict[str, Any]:
     """Answer one trial and write the output, or write why there is none.
 
@@ -169,6 +209,7 @@ def synthesize_trial(
         clips: natural clips of the target for a system that enrols it or a reference row, as JSON.
         trial: fields of the trial.
         output: path of the output without its suffix.
+        vocoder: directory of a trained vocoder that takes the place of the system's own.
 
     Returns:
         Status and reason of the trial.
@@ -181,7 +222,7 @@ def synthesize_trial(
         if directory is None:
             system = _reference_row(name, clips)
         else:
-            system = _trained(name, directory, trial["target"], clips)
+            system = _trained(name, directory, trial["target"], clips, vocoder)
         produced = system.convert(trial_from_dict(trial))
         write_audio(sound, produced.audio)
     except MediaError as error:
@@ -249,5 +290,6 @@ def _naming_the_file(reason: str, out: str, ref: Mapping[str, Any] | None) -> st
     reason = reason.replace(out, name)
     if name in reason or (ref is not None and ref["path"] in reason):
         return reason
-    blamed = ref["path"] if ref is not None and reason.startswith("the reference") else name
+    compared = ref is not None and reason.startswith(("the reference", "the source"))
+    blamed = ref["path"] if ref is not None and compared else name
     return f"{blamed}: {reason}"

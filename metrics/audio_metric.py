@@ -13,6 +13,9 @@ from doppelbench.metrics.metric import Figure, ItemScore, Metric
 from doppelbench.metrics.signals import checked_samples
 from doppelbench.metrics.statistics import bootstrap_mean
 
+# What an output is compared with, and how messages name it.
+COMPARED = {"ref": "reference", "source": "source"}
+
 
 class AudioMetric(Metric):
     """A metric of mono float64 signals; subclasses write :meth:`score`.
@@ -29,6 +32,8 @@ class AudioMetric(Metric):
     def score(self, out: np.ndarray, ref: np.ndarray | None, clip: Clip | None) -> ItemScore:
         """Score checked signals of shape (n,); ``ref`` and ``clip`` are there when the spec needs them.
 
+        ``ref`` is the source recording when the spec needs ``source``.
+
         Raises:
             MediaError: what cannot be scored; its status becomes the status of the item.
         """
@@ -41,8 +46,9 @@ class AudioMetric(Metric):
         try:
             out_samples = checked_samples(out, role="output", rate=self.rate, seconds=spec.seconds)
             ref_samples = None
-            if spec.needs & {"ref", "source"}:
-                ref_samples = checked_samples(ref, role="reference", rate=self.rate, seconds=spec.seconds)
+            for need, role in COMPARED.items():
+                if need in spec.needs:
+                    ref_samples = checked_samples(ref, role=role, rate=self.rate, seconds=spec.seconds)
             if "text" in spec.needs and (clip is None or clip.text is None):
                 raise MediaError("missing", f"{spec.name} needs the words that should be said")
             if "target" in spec.needs and clip is None:

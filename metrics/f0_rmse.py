@@ -3,6 +3,10 @@
 Over the frames that are voiced in both signals, on the exact warping path of ``mcd``. Frames that are
 voiced in one alone are the affair of ``voicing_error``; counted as 0 Hz, as some tools do, they would
 outweigh every real difference. The kernel is :mod:`doppelbench.metrics.pitch_kernel`.
+
+The tracker decides doubtful frames by a hair, and one jump of an octave outweighs a whole intonation: of 19
+synthetic voices, each against itself late by one sample, 10 get more than 30 cents, the worst 380. One item
+says little; a late copy of a voice without weak frames gets less than 1.
 """
 
 import math

@@ -42,8 +42,9 @@ class MetricSpec:
         unit: ``dB``, ``%``, ``MOS-LQO`` or an empty string.
         direction: which way is better.
         range: smallest and largest possible value; None where unbounded.
-        needs: ``ref`` a parallel natural recording, ``source`` the recording that was converted (it is given
-            as ``ref``), ``text`` the words said, ``target`` an enrolled target.
+        needs: ``ref`` a natural recording of the target, ``source`` the unconverted recording of the trial,
+            which is then what ``ref`` holds, ``text`` the words said, ``target`` an enrolled target. No
+            metric needs both ``ref`` and ``source``. With none, the output is judged alone.
         cost: CPU milliseconds per second of audio on one core, as measured, for planning.
         rate: samples per second at which it works.
         seconds: shortest and longest duration it accepts.
@@ -146,7 +147,8 @@ class Metric(ABC):
 
         Args:
             out: what the system produced.
-            ref: natural recording of the same sentence by the target, where the spec needs one.
+            ref: natural recording of the same sentence by the target where the spec needs ``ref``; the source
+                recording of the trial, before conversion, where it needs ``source``.
             clip: what is known of the output: ``clip.speaker`` is the intended target and ``clip.text`` the
                 words that should be said.
         """

@@ -1,9 +1,13 @@
 """Perceptual evaluation of speech quality (ITU-T P.862), by the ITU's C code in the package pesq.
 
-The C code writes past its arrays on long input and then kills the process, so no call gets more than 30 s:
-    a longer
-pair is cut where the reference is quietest. It aligns level and delay itself. The package returns MOS-LQO;
-the raw score of P.862 is recovered by the inverse of its mapping.
+The C code writes past its arrays on long input and then kills the process, so no call gets more than 30 s: a
+longer pair is cut where the reference is quietest. It aligns level and delay itself, to the sample where a
+recording is silent for 0.1 s at both ends; where it begins or ends in speech, a delay of 10 ms cost a copy up
+to 1.2 MOS-LQO.
+
+The package returns MOS-LQO. The raw score of P.862 (``pesq_nb_raw``, ``pesq_wb_raw``) is the inverse of its
+mapping, P.862.1 or P.862.2. Both are called PESQ, and 1.86 of one is 2.26 of the other, so the two have names
+of their own and no figure of one is comparable with one of the other.
 """
 
 import math
@@ -23,11 +27,15 @@ RATE = 16000
 MIN_SECONDS = 0.25
 MAX_SECONDS = 30.0
 LICENCE = "the ITU's code inside the package pesq allows evaluation, not commercial use of its results"
+SCALES = {"lqo": "mos-lqo", "raw": "raw"}
 # A cut is sought in the last third of what one call may get.
 EARLIEST_CUT = 2 / 3
 # (slope, offset) of MOS-LQO = 0.999 + 4 / (1 + exp(-slope * raw + offset)).
 MAPPING = {"nb": (1.4945, 4.6607), "wb": (1.3669, 3.8224)}
 MAXIMUM = {"nb": 4.548638343811035, "wb": 4.643888473510742}
+# The recommendation speaks of -0.5 to 4.5, but its code subtracts 0.1 of one disturbance and 0.0309 of
+# another, each at most 45.
+RAW_RANGE = (4.5 - 45 * (0.1 + 0.0309), 4.5)
 
 
 def raw_from_lqo(value: float, band: Literal["wb", "nb"]) -> float:
@@ -92,23 +100,25 @@ def mos_lqo(*, out: np.ndarray, ref: np.ndarray, band: Literal["wb", "nb"]) -> f
 
 
 class PesqMetric(AudioMetric):
-    """PESQ in one band; statistics: ``raw``, ``segments``, ``segments_without_speech``.
+    """PESQ in one band; statistics: ``lqo``, ``raw``, ``segments``, ``segments_without_speech``.
 
-    The value of a pair longer than 30 s is the mean of its segments, weighted by duration.
+    The MOS-LQO of a pair longer than 30 s is the mean of its segments, weighted by duration; its raw score is
+    the inverse of the mapping at that mean.
     """
 
     band: Literal["wb", "nb"]
+    scale: Literal["lqo", "raw"] = "lqo"
 
     @property
     def signature(self) -> str:
         """Backend, band, rate, rule for unequal lengths and rule for long signals."""
         return (
-            f"pesq_{self.band}|pesq-{metadata.version('pesq')}|mos-lqo|sr{self.rate}-{RESAMPLER}|{LENGTH_RULE}"
-            f"|segments-{MAX_SECONDS:g}s|v{self.spec.version}"
+            f"{self.spec.name}|pesq-{metadata.version('pesq')}|{SCALES[self.scale]}|sr{self.rate}-{RESAMPLER}"
+            f"|{LENGTH_RULE}|segments-{MAX_SECONDS:g}s|v{self.spec.version}"
         )
 
     def score(self, out: np.ndarray, ref: np.ndarray | None, clip: Clip | None) -> ItemScore:
-        """MOS-LQO of one output against the recording with the same timing."""
+        """Quality of one output against the recording with the same timing."""
         assert ref is not None
         out, ref = same_length(out=out, ref=ref, rate=self.rate)
         bounds = list(segment_bounds(ref, self.rate))
@@ -122,11 +132,12 @@ class PesqMetric(AudioMetric):
                     raise
         if not values:
             raise MediaError("no_speech", f"PESQ found no utterance in any of {len(bounds)} segments")
-        value = float(np.average(values, weights=weights))
+        lqo = float(np.average(values, weights=weights))
+        scores = {"lqo": lqo, "raw": raw_from_lqo(lqo, self.band)}
         return ItemScore(
-            value,
+            scores[self.scale],
             stats={
-                "raw": raw_from_lqo(value, self.band),
+                **scores,
                 "segments": len(bounds),
                 "segments_without_speech": len(bounds) - len(values),
             },

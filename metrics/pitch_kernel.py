@@ -7,7 +7,6 @@ frames of clean speech), hence estimator and range are part of every signature.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import metadata
 
 import numpy as np
@@ -15,14 +14,15 @@ import numpy as np
 from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.level import ACTIVE_RANGE_DB
 from doppelbench.metrics.dtw import warping_path
+from doppelbench.metrics.feature_cache import Features, Role, feature_cache, signal_digest, versioned
 from doppelbench.metrics.mcd import (
     ALPHA,
     HOP_MS,
     ORDER,
     RATE,
     active_bounds,
+    cepstral_frames,
     frames_within,
-    world_mel_cepstra,
 )
 from doppelbench.metrics.signals import RESAMPLER
 
@@ -31,8 +31,6 @@ HIGH_HZ = 500.0
 # Fewer frames, a tenth of a second, say nothing of an intonation.
 MIN_COVOICED = 20
 CENTS_PER_OCTAVE = 1200.0
-# Both signals of two items, so that the three measures of F0 estimate it once.
-CACHED_SIGNALS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,8 +85,8 @@ def aligned_pitch(
         low_hz: lowest F0 that is looked for.
         high_hz: highest.
     """
-    cepstra_ref, pitch_ref = _track(ref.tobytes(), low_hz, high_hz)
-    cepstra_out, pitch_out = _track(out.tobytes(), low_hz, high_hz)
+    cepstra_ref, pitch_ref = _track(ref, "reference", low_hz, high_hz)
+    cepstra_out, pitch_out = _track(out, "output", low_hz, high_hz)
     frames_ref, frames_out = warping_path(cepstra_ref, cepstra_out)
     return AlignedPitch(pitch_ref[frames_ref], pitch_out[frames_out], len(pitch_ref), len(pitch_out))
 
@@ -102,11 +100,17 @@ def signature_parts(low_hz: float, high_hz: float) -> str:
     )
 
 
-@lru_cache(maxsize=CACHED_SIGNALS)
-def _track(content: bytes, low_hz: float, high_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    import pyworld
+def _track(samples: np.ndarray, role: Role, low_hz: float, high_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mel-cepstra 1 to 24, shape (frames, 24), and F0 in Hz, shape (frames,), of the active part."""
 
-    samples = np.frombuffer(content)
-    pitch, times = pyworld.harvest(samples, RATE, f0_floor=low_hz, f0_ceil=high_hz, frame_period=HOP_MS)
-    inside = frames_within(times, active_bounds(samples, RATE), RATE)
-    return world_mel_cepstra(samples)[:, 1:], pitch[inside]
+    def compute() -> Features:
+        import pyworld
+
+        pitch, _ = pyworld.harvest(samples, RATE, f0_floor=low_hz, f0_ceil=high_hz, frame_period=HOP_MS)
+        return (pitch,)
+
+    recipe = versioned(f"harvest|{low_hz:g}-{high_hz:g}Hz|sr{RATE}|{HOP_MS:g}ms", "pyworld")
+    (pitch,) = feature_cache().get(recipe, (signal_digest(samples),), compute, role=role)
+    frames = cepstral_frames(samples, role)
+    inside = frames_within(frames.times, active_bounds(samples, RATE), RATE)
+    return frames.cepstra[inside, 1:], pitch[inside]

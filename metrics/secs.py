@@ -6,8 +6,10 @@ detection. The reference may be any recording of the target; its words and timin
 
 A value belongs to its encoder and means little alone: two halves of one recording have about 0.9, different
 speakers 0.6, and noise costs more than another voice. Read it between the rows of the natural target and of
-the unconverted source, and never against a fixed threshold. Speech enters at the house's level
-(:mod:`doppelbench.corpora.level`), because the detector listens to gain.
+the unconverted source, and never against a fixed threshold. What is left of the source's voice is the affair
+of :mod:`doppelbench.metrics.secs_source`; the two together give the equal error rate of
+:mod:`doppelbench.metrics.speaker_eer`. Speech enters at the house's level (:mod:`doppelbench.corpora.level`),
+because the detector listens to gain.
 """
 
 import hashlib
@@ -16,19 +18,21 @@ from functools import cached_property, lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import DependencyError, MediaError
-from doppelbench.metrics.audio_metric import AudioMetric
+from doppelbench.metrics.audio_metric import COMPARED, AudioMetric
+from doppelbench.metrics.content_cache import cached_by_content
 from doppelbench.metrics.metric import ItemScore, MetricSpec
 from doppelbench.metrics.signals import RESAMPLER, Leveling
 
 WEIGHTS_FILE = "pretrained.pt"
 # Less speech than this is no voice to judge; the encoder pads it to 1.6 s with silence.
 MIN_SPEECH_SECONDS = 0.3
+EMBEDDINGS_KEPT = 1024
 
 
 def encoder_weights() -> Path:
@@ -40,8 +44,8 @@ def encoder_weights() -> Path:
     package = find_spec("resemblyzer")
     if package is None or not package.submodule_search_locations or find_spec("webrtcvad") is None:
         raise DependencyError(
-            "secs needs the package Resemblyzer, which is not installed; pip install 'doppelbench[speaker]' "
-            "(its webrtcvad needs a C compiler)"
+            "speaker similarity needs the package Resemblyzer, which is not installed; "
+            "pip install Resemblyzer (its webrtcvad needs a C compiler)"
         )
     return Path(package.submodule_search_locations[0]) / WEIGHTS_FILE
 
@@ -56,37 +60,48 @@ def _encoder() -> Any:
         return VoiceEncoder("cpu", verbose=False)
 
 
-def speaker_embedding(samples: np.ndarray, role: str) -> tuple[np.ndarray, float]:
-    """D-vector of a signal at 16 kHz and at the house's level.
-
-    Args:
-        samples: shape (n,).
-        role: ``output`` or ``reference``; only for the message.
-
-    Returns:
-        A unit vector of shape (256,), float64, and the seconds that the detector took for speech.
-
-    Raises:
-        MediaError: ``no_speech`` when that is less than 0.3 s.
-    """
+@cached_by_content(EMBEDDINGS_KEPT)
+def _embedding(samples: np.ndarray) -> tuple[np.ndarray | None, float]:
     encoder = _encoder()
     from resemblyzer import preprocess_wav, sampling_rate
 
     speech = preprocess_wav(samples.astype(np.float32))
     seconds = speech.size / sampling_rate
     if seconds < MIN_SPEECH_SECONDS:
+        return None, seconds
+    vector = encoder.embed_utterance(speech).astype(np.float64)
+    vector /= np.linalg.norm(vector)
+    vector.setflags(write=False)
+    return vector, seconds
+
+
+def speaker_embedding(samples: np.ndarray, role: str) -> tuple[np.ndarray, float]:
+    """D-vector of a signal at 16 kHz and at the house's level; the last ones are kept by content.
+
+    Args:
+        samples: shape (n,).
+        role: ``output``, ``reference`` or ``source``; only for the message.
+
+    Returns:
+        A unit vector of shape (256,), float64, read-only, and the seconds that the detector took for speech.
+
+    Raises:
+        MediaError: ``no_speech`` when that is less than 0.3 s.
+    """
+    vector, seconds = _embedding(samples)
+    if vector is None:
         raise MediaError(
             "no_speech",
             f"the voice activity detector finds {seconds:.2f} s of speech in the {role}; at least "
             f"{MIN_SPEECH_SECONDS:g} s are needed",
         )
-    vector = encoder.embed_utterance(speech).astype(np.float64)
-    return vector / np.linalg.norm(vector), seconds
+    return vector, seconds
 
 
 class SpeakerEmbeddingSimilarity(AudioMetric):
     """SECS of output and reference; ``speech_out`` and ``speech_ref`` in seconds are in the statistics."""
 
+    compared: ClassVar[Literal["ref", "source"]] = "ref"
     spec = MetricSpec(
         name="secs",
         title="Speaker-embedding cosine similarity to the reference (Resemblyzer d-vectors)",
@@ -99,6 +114,7 @@ class SpeakerEmbeddingSimilarity(AudioMetric):
         rate=16000,
         seconds=(0.5, None),
         citation="Wan et al., ICASSP 2018; Resemblyzer",
+        accelerated=True,
         licence="Resemblyzer and its weights are under the Apache License 2.0",
     )
 
@@ -116,15 +132,15 @@ class SpeakerEmbeddingSimilarity(AudioMetric):
         """Package, hash of the weights, level, voice activity detection and rate."""
         digest = hashlib.sha256(self.weights.read_bytes()).hexdigest()[:12]
         return (
-            f"secs|resemblyzer-{metadata.version('resemblyzer')}-{digest}|{self.leveling.rule}"
+            f"{self.spec.name}|resemblyzer-{metadata.version('resemblyzer')}-{digest}|{self.leveling.rule}"
             f"|webrtcvad3-30ms|sr{self.rate}-{RESAMPLER}|cosine|v{self.spec.version}"
         )
 
     def score(self, out: np.ndarray, ref: np.ndarray | None, clip: Clip | None) -> ItemScore:
-        """Similarity of one output to the voice of the reference."""
+        """Similarity of one output to the voice of the recording that it is compared with."""
         assert ref is not None
-        vector_ref, speech_ref = speaker_embedding(self.leveling.apply(ref, self.rate), "reference")
+        voice, speech = speaker_embedding(self.leveling.apply(ref, self.rate), COMPARED[self.compared])
         vector_out, speech_out = speaker_embedding(self.leveling.apply(out, self.rate), "output")
         # The network's last layer is rectified, so no cosine is negative.
-        value = min(1.0, float(vector_ref @ vector_out))
-        return ItemScore(value, stats={"speech_ref": speech_ref, "speech_out": speech_out})
+        value = min(1.0, float(voice @ vector_out))
+        return ItemScore(value, stats={f"speech_{self.compared}": speech, "speech_out": speech_out})

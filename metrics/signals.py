@@ -29,7 +29,7 @@ def checked_samples(
 
     Args:
         signal: the audio, or a video with sound.
-        role: ``output`` or ``reference``; only for the messages.
+        role: ``output``, ``reference`` or ``source``; only for the messages.
         rate: wanted samples per second.
         seconds: shortest and longest duration; a longer signal is the metric's own affair and passes.
 

@@ -1,14 +1,16 @@
-"""What word and character error rates share: recognise, normalise, align, count, and pool the counts.
+"""What the error rates of transcripts share: recognise, normalise, align, count, and pool the counts.
 
-A corpus rate is the sum of errors over the sum of reference tokens; the mean of the rates of utterances is
-another quantity. An empty reference has no rate of its own: its item has status ``no_speech``, but what was
-inserted against it counts in the pooled numerator and is shown. An empty transcript is all deletions.
+A corpus rate is the sum of errors over the sum of reference tokens, or, for the match error rate, of aligned
+tokens; the mean of the rates of utterances is another quantity. An empty reference has no rate of its own:
+its item has status ``no_speech``, but what was inserted against it counts in the pooled numerator and is
+shown. An empty transcript is all deletions.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +82,11 @@ class TranscriptErrorMetric(AudioMetric):
     def count(reference: str, hypothesis: str) -> ErrorCounts:
         """Align two normalised texts and count."""
 
+    @staticmethod
+    def total(stats: Mapping[str, Any]) -> int:
+        """Tokens that the errors of an item are divided by, from its statistics."""
+        return int(stats["reference_tokens"])
+
     def score(self, out: np.ndarray, ref: np.ndarray | None, clip: Clip | None) -> ItemScore:
         """Error rate of one output against ``clip.text``."""
         assert clip is not None
@@ -104,15 +111,15 @@ class TranscriptErrorMetric(AudioMetric):
         }
         if counts.reference == 0:
             return ItemScore.failed("no_speech", "the reference text is empty after normalisation", **stats)
-        return ItemScore(counts.errors / counts.reference, stats=stats)
+        return ItemScore(counts.errors / self.total(stats), stats=stats)
 
     @classmethod
     def paired_terms(cls, item: ItemScore) -> tuple[float, float] | None:
-        """Hundred times the errors, and the reference tokens; insertions against an empty reference count."""
+        """Hundred times the errors, and what they are over; insertions against an empty reference count."""
         if "reference_tokens" not in item.stats:
             return None
         errors = sum(item.stats[name] for name in ("substitutions", "deletions", "insertions"))
-        return 100.0 * errors, float(item.stats["reference_tokens"])
+        return 100.0 * errors, float(cls.total(item.stats))
 
     def reduce(self, items: Sequence[ItemScore], clusters: Sequence[str] | None = None) -> Figure:
         """Pooled rate in percent with a bootstrap interval over utterances or clusters.
@@ -125,9 +132,9 @@ class TranscriptErrorMetric(AudioMetric):
         counted = [index for index, item in enumerate(items) if "reference_tokens" in item.stats]
         stats = [items[index].stats for index in counted]
         errors = [row["substitutions"] + row["deletions"] + row["insertions"] for row in stats]
-        tokens = [row["reference_tokens"] for row in stats]
+        totals = [self.total(row) for row in stats]
         groups = None if clusters is None else [clusters[index] for index in counted]
-        interval = bootstrap_ratio(errors, tokens, clusters=groups)
+        interval = bootstrap_ratio(errors, totals, clusters=groups)
         low, value, high = (
             None if bound is None else 100 * bound for bound in (interval.low, interval.value, interval.high)
         )

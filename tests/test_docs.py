@@ -1,6 +1,7 @@
 """What can be generated is generated, and what a document names exists."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -38,3 +39,13 @@ def test_options_in_the_readme_exist() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
     for option in set(re.findall(r"(?<=\s)--[a-z][a-z-]+", (ROOT / "README.md").read_text())):
         assert option in reference, option
+
+
+def test_the_parity_table_is_that_of_the_fixtures() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    for path in (ROOT / "tests" / "metrics" / "fixtures").glob("*.json"):
+        content = json.loads(path.read_text())
+        tolerance = max(case["tolerance"] for case in content["cases"])
+        row = [content["metric"], content["expected_from"], str(len(content["cases"])), f"{tolerance:g}"]
+        cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+        assert row in [[cell.strip() for cell in line[:4]] for line in cells], "run: make metrics-page"

@@ -7,15 +7,23 @@ with 100 iterations and a random first phase; here the first phase is zero, so t
 gives the same waveform.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torchaudio
 
+from doppelbench.baselines.common import settings_from_dict
+from doppelbench.baselines.vocoders.vocoder import Vocoder
+from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.features import MelSettings, deemphasize, mel_filterbank, mel_from_log
 from doppelbench.corpora.media import Audio
+from doppelbench.engine.files import write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +67,15 @@ def invert_mel(mel: torch.Tensor, settings: MelSettings, steps: int) -> torch.Te
     return magnitude
 
 
-class GriffinLim:
+class GriffinLim(Vocoder):
     """Vocoder without parameters: scaled log-mel in, waveform out."""
 
-    name = "griffin-lim"
+    name: ClassVar[str] = "griffin-lim"
+    presets: ClassVar[Mapping[str, Any]] = {
+        "tiny": GriffinLimSettings(iterations=8, inversion_steps=4),
+        "small": GriffinLimSettings(),
+        "paper": GriffinLimSettings(iterations=100),
+    }
 
     def __init__(self, mel: MelSettings | None = None, settings: GriffinLimSettings | None = None) -> None:
         self.mel = mel or MelSettings()
@@ -93,3 +106,17 @@ class GriffinLim:
                 rand_init=False,
             )
         return Audio(deemphasize(samples.numpy(), self.mel.preemphasis), self.mel.rate)
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        config = {"vocoder": self.name, "settings": asdict(self.settings), "mel": asdict(self.mel)}
+        write_json(directory / "config.json", config)
+
+    @classmethod
+    def load(cls, directory: Path) -> "GriffinLim":
+        try:
+            config = json.loads((directory / "config.json").read_text())
+            mel = settings_from_dict(MelSettings, config["mel"])
+            return cls(mel, settings_from_dict(GriffinLimSettings, config["settings"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{directory}: no vocoder that can be read ({error})") from None

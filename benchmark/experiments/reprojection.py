@@ -186,6 +186,10 @@ def _check_system(entry: Entry) -> None:
             f"experiment reprojection needs autoencoders of one target, and {entry.name} is none; take "
             "exemplar"
         )
+    if entry.vocoder is not None:
+        raise ConfigError(
+            f"experiment reprojection hears {entry.key} through its own vocoder; leave out vocoder"
+        )
 
 
 def project_words(run: Run, plan: Plan, kinds: Mapping[str, str]) -> list[ProjectedWord]:

@@ -15,7 +15,7 @@ from doppelbench.corpora.corpus import normalize_text
 TRACK = Track(
     name="voice-conversion",
     title="Voice conversion: the target's voice, the source's words",
-    metrics=("sca", "wer", "mcd", "pesq_wb", "pesq_nb", "stoi", "estoi"),
+    metrics=("sca", "wer", "mcd", "secs", "secs_source", "pesq_wb", "pesq_nb", "stoi", "estoi"),
     ranking=("sca", "wer"),
     reference_rows=("natural", "copy-synthesis", "source", "source-copy-synthesis", "random-target"),
 )

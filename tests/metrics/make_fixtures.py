@@ -1,7 +1,8 @@
 """Make the fixture files of the metrics anew: known answers from reference libraries on signals from a seed.
 
-Run ``python tests/metrics/make_fixtures.py``. A changed file is a changed reference library: look at the
-difference before committing it.
+Run ``python tests/metrics/make_fixtures.py``. A changed value is a changed reference library: look at the
+difference before committing it. The verdicts of the contract are not measured; they are those of
+``contract_verdicts.py``.
 """
 
 import json
@@ -19,13 +20,16 @@ import pystoi
 import pyworld
 import resemblyzer
 import scipy.ndimage
+import scipy.optimize
 import scipy.signal
 import scipy.spatial
 import scipy.stats
 import skimage
 import skimage.metrics
 import soundfile
+import speechmos.dnsmos
 import torch
+from contract_verdicts import CONTRACT
 from metric_examples import speech_like
 from video_examples import lpips_weights, moving_picture, talking_picture
 
@@ -59,14 +63,15 @@ TEXTS = [
 
 def write(name: str, source: str, cases: list[dict], **extra: object) -> None:
     """Write one fixture file."""
-    content = {"metric": name, "expected_from": source, **extra, "cases": cases}
+    content = {"metric": name, "expected_from": source, **extra, "cases": cases, "contract": CONTRACT[name]}
     (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def signal_cases(expected, tolerance: float) -> list[dict]:
-    """One case per pair of signals, scored by the reference library."""
+def signal_cases(expected, tolerance: float, **changed: float) -> list[dict]:
+    """One case per pair of signals, with ``changed`` properties, scored by the reference library."""
     cases = []
-    for name, (ref, out) in PAIRS.items():
+    for name, pair in PAIRS.items():
+        ref, out = (spec | changed for spec in pair)
         signals = [speech_like(**spec).samples.astype(np.float64) for spec in (ref, out)]
         case = {"name": name, "ref": ref, "out": out}
         cases.append(case | {"expected": float(expected(*signals)), "tolerance": tolerance})
@@ -234,6 +239,13 @@ def speaker_similarity(ref: np.ndarray, out: np.ndarray) -> float:
     return 1 - scipy.spatial.distance.cosine(*vectors)
 
 
+def raw_quality(ref: np.ndarray, out: np.ndarray, band: str) -> float:
+    """Raw PESQ: the root of the mapping that P.862.1 or P.862.2 prints, at what the package returns."""
+    slope, offset = {"nb": (-1.4945, 4.6607), "wb": (-1.3669, 3.8224)}[band]
+    wanted = pesq.pesq(16000, *cut(ref, out), band)
+    return scipy.optimize.brentq(lambda raw: 0.999 + 4 / (1 + np.exp(slope * raw + offset)) - wanted, -2, 5)
+
+
 def mel_distance(ref: np.ndarray, out: np.ndarray) -> float:
     """Mel L1 from librosa's mel spectrogram."""
     first, second = (mel_decibel(samples) for samples in cut(leveled(ref), leveled(out)))
@@ -388,6 +400,13 @@ def main() -> None:
     for band in ("wb", "nb"):
         cases = signal_cases(lambda ref, out, band=band: pesq.pesq(16000, *cut(ref, out), band), 1e-5)
         write(f"pesq_{band}", f"pesq {version('pesq')}", cases)
+        cases = signal_cases(lambda ref, out, band=band: raw_quality(ref, out, band), 1e-4)
+        write(f"pesq_{band}_raw", f"pesq {version('pesq')}, SciPy {version('scipy')}", cases)
+    for scale in ("bak", "ovrl", "p808", "sig"):
+        cases = signal_cases(
+            lambda ref, out, scale=scale: speechmos.dnsmos.run(out, 16000)[f"{scale}_mos"], 1e-4, seconds=1.2
+        )
+        write(f"dnsmos_{scale}", f"speechmos {version('speechmos')}", cases)
     cases = signal_cases(lambda ref, out: pystoi.stoi(*cut(ref, out), 16000), 1e-9)
     write("stoi", f"pystoi {version('pystoi')}", cases)
     cases = signal_cases(lambda ref, out: pystoi.stoi(*cut(ref, out), 16000, extended=True), 1e-9)
@@ -402,12 +421,14 @@ def main() -> None:
     correlation = signal_cases(pitch_correlation, 1e-9)
     write("f0_correlation", f"{pitch}, SciPy {version('scipy')}", correlation)
     write("mcd_legacy", f"librosa {librosa.__version__}", signal_cases(legacy_distortion, 1e-2))
-    write("secs", f"Resemblyzer {version('resemblyzer')}", signal_cases(speaker_similarity, 1e-4))
+    similarities = signal_cases(speaker_similarity, 1e-4)
+    for name in ("secs", "secs_source"):
+        write(name, f"Resemblyzer {version('resemblyzer')}", similarities)
     write("lsd", f"librosa {librosa.__version__}", signal_cases(spectral_distance, 1e-3))
     write("mel_l1", f"librosa {librosa.__version__}", signal_cases(mel_distance, 1e-3))
     write("si_sdr", f"SciPy {version('scipy')}", signal_cases(distortion_ratio, 1e-6))
     write("lag", f"SciPy {version('scipy')}", signal_cases(lag_size, 0))
-    for name, rate in (("wer", jiwer.wer), ("cer", jiwer.cer)):
+    for name, rate in (("wer", jiwer.wer), ("mer", jiwer.mer), ("cer", jiwer.cer)):
         texts = [
             {"reference": reference, "transcript": heard, "expected": rate(reference, heard), "tolerance": 0}
             for reference, heard in TEXTS

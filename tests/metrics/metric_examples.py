@@ -16,7 +16,9 @@ FORMANTS = (
 BANDWIDTHS = (80, 90, 120)
 SYLLABLE_SECONDS = 0.18
 
-OPTIONAL_PACKAGES = {"secs": ("resemblyzer", "speaker")}
+OPTIONAL_PACKAGES = {
+    **dict.fromkeys(("dnsmos_bak", "dnsmos_ovrl", "dnsmos_p808", "dnsmos_sig"), ("speechmos", "mos")),
+}
 
 
 def skip_without_backend(name: str) -> None:
@@ -24,6 +26,26 @@ def skip_without_backend(name: str) -> None:
     package, extra = OPTIONAL_PACKAGES.get(name, ("", ""))
     if package and find_spec(package) is None:
         pytest.skip(f"{name} needs the package {package}: pip install 'doppelbench[{extra}]'")
+
+
+def sung_vowel(
+    *, voice: int = 0, low: float = 100.0, high: float = 119.0, seconds: float = 1.2, rate: int = 16000
+) -> Audio:
+    """One vowel without a gap, its pitch rising from ``low`` to ``high`` in Hz: no frame is doubtful."""
+    phase = np.cumsum(np.geomspace(low, high, round(seconds * rate)) / rate)
+    excitation = (np.diff(np.floor(phase), prepend=0.0) > 0).astype(float)
+    samples = _through_formants(excitation, FORMANTS[voice][0], rate)
+    samples *= 0.05 / np.sqrt(np.mean(samples**2))
+    samples += 5e-5 * np.random.default_rng(0).standard_normal(samples.size)
+    return Audio(samples.astype(np.float32), rate)
+
+
+def _through_formants(excitation: np.ndarray, formants: tuple[int, ...], rate: int) -> np.ndarray:
+    for centre, bandwidth in zip(formants, BANDWIDTHS, strict=True):
+        radius = np.exp(-np.pi * bandwidth / rate)
+        angle = 2 * np.pi * centre / rate
+        excitation = lfilter([1 - radius], [1, -2 * radius * np.cos(angle), radius**2], excitation)
+    return excitation
 
 
 def speech_like(
@@ -57,11 +79,7 @@ def speech_like(
         phase = np.cumsum(glide / rate)
         excitation = (np.diff(np.floor(phase), prepend=0.0) > 0).astype(float)
         excitation += 0.02 * generator.standard_normal(syllable)
-        for centre, bandwidth in zip(vowel, BANDWIDTHS, strict=True):
-            radius = np.exp(-np.pi * bandwidth / rate)
-            angle = 2 * np.pi * centre / rate
-            excitation = lfilter([1 - radius], [1, -2 * radius * np.cos(angle), radius**2], excitation)
-        pieces.append(excitation * np.hanning(syllable))
+        pieces.append(_through_formants(excitation, vowel, rate) * np.hanning(syllable))
         if generator.random() < 0.25:
             pieces.append(np.zeros(syllable // 2))
     clean = np.concatenate(pieces)[:total]

@@ -14,6 +14,7 @@ from doppelbench.metrics.mcd import (
     ALPHA,
     MelCepstralDistortion,
     active_bounds,
+    frame_power,
     loud_frames,
     mel_cepstrum_matrix,
 )
@@ -202,7 +203,7 @@ def test_legacy_figure_is_many_times_larger_and_says_that_it_is_no_decibel():
 
 def test_gate_keeps_the_frames_above_the_mean():
     power = np.outer([1.0, 0.02, 0.004, 1.0, 1e-6], np.ones(257))
-    assert loud_frames(power, -20.0).tolist() == [True, True, False, True, False]
+    assert loud_frames(frame_power(power), -20.0).tolist() == [True, True, False, True, False]
 
 
 def expected_answers(realdata, metric):
@@ -283,3 +284,13 @@ def test_legacy_figure_of_unconverted_speech_is_in_the_range_of_published_ones(r
         values.append(LegacyMelCepstralDistortion().item(out=out, ref=ref).value)
     # 475 was measured over 54 pairs of speakers of the same corpus.
     assert 380 < np.mean(values) < 570
+
+
+def test_a_wider_hop_moves_the_value_little_and_is_named():
+    ref, out = speech_like(seed=3), speech_like(seed=3, voice=1)
+    fine, fast = MelCepstralDistortion(), MelCepstralDistortion(hop=10)
+    assert "|5ms|" in fine.signature
+    assert "|10ms|" in fast.signature
+    scores = [scorer.item(out=out, ref=ref) for scorer in (fine, fast)]
+    assert scores[1].value == pytest.approx(scores[0].value, rel=0.05)
+    assert scores[1].stats["frames_ref"] == pytest.approx(scores[0].stats["frames_ref"] / 2, abs=1)

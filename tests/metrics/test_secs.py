@@ -13,7 +13,6 @@ from doppelbench.metrics.registry import metric
 
 @pytest.fixture
 def scorer():
-    skip_without_backend("secs")
     return metric("secs")
 
 
@@ -21,7 +20,7 @@ def scorer():
 def test_absent_package_is_named_with_its_cure(monkeypatch, absent):
     present = secs.find_spec
     monkeypatch.setattr(secs, "find_spec", lambda name: None if name == absent else present(name))
-    with pytest.raises(DependencyError, match=r"pip install 'doppelbench\[speaker\]'") as raised:
+    with pytest.raises(DependencyError, match=r"pip install Resemblyzer") as raised:
         metric("secs")
     assert raised.value.exit_code == 5
 
@@ -42,6 +41,48 @@ def test_same_voice_is_nearer_than_another(scorer):
 def test_order_of_the_signals_does_not_matter(scorer):
     first, second = speech_like(seed=1), speech_like(seed=2, voice=1)
     assert scorer.item(out=first, ref=second).value == scorer.item(out=second, ref=first).value
+
+
+def test_leakage_tells_a_copy_of_the_source_from_another_voice():
+    skip_without_backend("secs_source")
+    leakage = metric("secs_source")
+    source = speech_like(seed=1, seconds=3.0)
+    copy = leakage.item(out=source, ref=source)
+    converted = leakage.item(out=speech_like(seed=1, seconds=3.0, voice=1, pitch=230.0), ref=source)
+    assert copy.value == pytest.approx(1.0)
+    assert converted.value < copy.value - 0.05
+    assert set(copy.stats) == {"speech_source", "speech_out"}
+    assert leakage.spec.direction == "lower"
+    assert leakage.spec.needs == {"source"}
+
+
+def test_messages_name_the_source():
+    skip_without_backend("secs_source")
+    out = speech_like(seed=1)
+    absent = metric("secs_source").item(out=out)
+    assert (absent.status, absent.reason) == ("missing", "there is no source with sound")
+    silent = metric("secs_source").item(out=out, ref=Audio(np.zeros(32000, np.float32), 16000))
+    assert silent.status == "silent"
+    assert silent.reason.startswith("the source is silent")
+
+
+def test_a_signal_is_embedded_once(scorer, monkeypatch):
+    encoder = secs._encoder()
+    calls = []
+    embed = encoder.embed_utterance
+    monkeypatch.setattr(encoder, "embed_utterance", lambda speech: calls.append(0) or embed(speech))
+    ref = speech_like(seed=77)
+    scores = [scorer.item(out=speech_like(seed=seed), ref=ref) for seed in (78, 79, 78)]
+    scores.append(metric("secs_source").item(out=speech_like(seed=78), ref=ref))
+    assert len(calls) == 3
+    assert scores[0] == scores[2]
+    assert scores[3].value == scores[0].value
+
+
+def test_kept_embedding_cannot_be_changed(scorer):
+    vector, _ = secs.speaker_embedding(speech_like(seed=1).samples.astype(np.float64), "output")
+    with pytest.raises(ValueError, match="read-only"):
+        vector[0] = 1.0
 
 
 def test_where_no_speech_is_found_there_is_no_number(scorer):

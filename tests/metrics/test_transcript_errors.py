@@ -24,18 +24,20 @@ class Parrot(Recognizer):
 
 
 @pytest.mark.parametrize(
-    ("reference", "transcript", "errors", "characters"),
+    ("reference", "transcript", "errors", "matches", "characters"),
     [
-        ("x", "x x y y", 3 / 1, 6 / 1),
-        ("x y x", "x z", 2 / 3, 3 / 5),
-        ("x", "y z", 2 / 1, 3 / 1),
-        ("this is a test", "this test", 0.5, 5 / 14),
+        ("x", "x x y y", 3 / 1, 3 / 4, 6 / 1),
+        ("x y x", "x z", 2 / 3, 2 / 3, 3 / 5),
+        ("x", "y z", 2 / 1, 1.0, 3 / 1),
+        ("this is a test", "this test", 0.5, 0.5, 5 / 14),
     ],
 )
-def test_published_examples_of_jiwer(reference, transcript, errors, characters):
+def test_published_examples_of_jiwer(reference, transcript, errors, matches, characters):
     words = metric("wer", normalizer="none").compare(reference=reference, transcript=transcript)
     letters = metric("cer", normalizer="none").compare(reference=reference, transcript=transcript)
+    aligned = metric("mer", normalizer="none").compare(reference=reference, transcript=transcript)
     assert words.value == pytest.approx(errors)
+    assert aligned.value == pytest.approx(matches)
     assert letters.value == pytest.approx(characters)
 
 
@@ -61,8 +63,9 @@ def test_white_space_and_composition_are_no_errors():
         assert score.value == 0.0
 
 
-def test_empty_transcript_is_all_deletions_and_flagged():
-    score = metric("wer", normalizer="none").compare(reference="a b c", transcript="")
+@pytest.mark.parametrize("name", ["wer", "mer"])
+def test_empty_transcript_is_all_deletions_and_flagged(name):
+    score = metric(name, normalizer="none").compare(reference="a b c", transcript="")
     assert (score.value, score.stats["deletions"], score.stats["empty_hypothesis"]) == (1.0, 3, True)
 
 
@@ -75,6 +78,29 @@ def test_empty_reference_has_no_rate_but_its_insertions_are_pooled():
     )
     assert figure.value == pytest.approx(30.0)
     assert (figure.n, figure.expected, figure.details["empty_references"]) == (1, 2, 1)
+
+
+def test_match_error_rate_pools_aligned_words_and_never_passes_a_hundred():
+    scorer = metric("mer", normalizer="none")
+    empty = scorer.compare(reference=" ", transcript="uh huh yes")
+    assert (empty.value, empty.status, empty.stats["insertions"]) == (None, "no_speech", 3)
+    right = scorer.compare(reference="a b c d e f g", transcript="a b c d e f g")
+    # Three insertions over seven hits and three insertions; the word error rate would be 3 / 7.
+    assert scorer.reduce([empty, right]).value == pytest.approx(30.0)
+    assert scorer.paired_terms(empty) == (300.0, 3.0)
+    wild = scorer.compare(reference="a", transcript="b c d e f")
+    assert wild.value == 1.0
+    assert scorer.reduce([wild, wild]).value == 100.0
+
+
+@pytest.mark.parametrize("normalizer", ["whisper-english", "basic", "none"])
+def test_every_rate_takes_every_normaliser_and_names_it(normalizer):
+    rates = {}
+    for name in ("wer", "mer", "cer"):
+        scorer = metric(name, normalizer=normalizer)
+        assert f"|nfkc+{normalizer}" in scorer.signature
+        rates[name] = scorer.compare(reference="Colour, isn't it?", transcript="color is not it").value
+    assert (rates == dict.fromkeys(rates, 0.0)) == (normalizer == "whisper-english")
 
 
 def test_figure_is_pooled_and_the_mean_stands_beside_it():
