@@ -6,6 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
+from command_line import cli
 
 from doppelbench.benchmark.config import ConfigError, load_recipe, validate
 from doppelbench.benchmark.experiments.reprojection import (
@@ -163,21 +165,28 @@ def test_words_of_the_test_split_come_first(timed):
 
 
 def test_a_run_writes_words_averages_and_the_papers_table_beside(timed, tmp_path):
-    recipe = validate(
-        {
-            "name": "reprojection",
-            "published": "exemplar-2021/table-5",
-            "experiment": "reprojection",
-            "corpus": {"reader": "csv", "root": str(timed)},
-            "trials": {"targets": ["ana"], "sources": ["cleo"]},
-            "systems": ["exemplar"],
-            "preset": "tiny",
-            "training": {"device": "cpu", "max_steps": 3},
-            "reprojection": {"normal": ["train", "missing"], "tongue_twisters": ["0", "1"], "per_word": 2},
-            "jobs": 1,
-        },
-        "test",
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "name": "reprojection",
+                "published": "exemplar-2021/table-5",
+                "experiment": "reprojection",
+                "corpus": {"reader": "csv", "root": str(timed)},
+                "trials": {"targets": ["ana"], "sources": ["cleo"]},
+                "systems": ["exemplar"],
+                "preset": "tiny",
+                "training": {"device": "cpu", "max_steps": 3},
+                "reprojection": {
+                    "normal": ["train", "missing"],
+                    "tongue_twisters": ["0", "1"],
+                    "per_word": 2,
+                },
+                "jobs": 1,
+            }
+        )
     )
+    recipe = load_recipe(str(path))
     rows = run_reprojection(recipe, tmp_path / "run")
     assert {(row["source"], row["kind"], row["words"]) for row in rows} == {
         ("cleo", "normal", 1),
@@ -200,7 +209,9 @@ def test_a_run_writes_words_averages_and_the_papers_table_beside(timed, tmp_path
     assert "target only" in page
     weights = tmp_path / "run" / "systems" / "exemplar" / "ana" / "weights.safetensors"
     before = weights.stat().st_mtime_ns
-    assert run_reprojection(recipe, tmp_path / "run") == rows
+    result = cli("run", path, "-o", tmp_path / "run", "--format", "json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == rows
     assert weights.stat().st_mtime_ns == before
 
 

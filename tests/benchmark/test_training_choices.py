@@ -187,6 +187,20 @@ class TestBudget:
         assert vocoders["several-voices"] == "waveform"
         assert vocoders["natural"] == vocoders["source"] == "none"
 
+    def test_a_vocoder_that_is_trained_for_the_run_has_a_row_of_its_own(self, plan_of):
+        plan = plan_of(
+            {"name": "exemplar", "vocoder": {"name": "wavernn", "preset": "tiny"}},
+            {"name": "exemplar", "label": "classic", "vocoder": "griffin-lim"},
+        )
+        rows = {
+            row["system"]: row
+            for row in budget_rows(plan, {training.key: RECORD for training in plan.trainings()})
+        }
+        assert (rows["exemplar"]["vocoder"], rows["classic"]["vocoder"]) == ("wavernn", "griffin-lim")
+        own = rows["vocoder-wavernn-tiny"]
+        assert (own["models"], own["trained_on"], own["speakers"]) == (1, "all targets", 2)
+        assert (own["zero_shot"], own["extra_data"]) == (True, True)
+
     def test_shows_people_only_what_was_trained(self, rows):
         shown = budget_table(list(rows.values()))
         assert [row["system"] for row in shown] == [
