@@ -109,6 +109,7 @@ class AutoVCSettings:
     batch_size: int = 2
     learning_rate: float = 1e-4
     max_steps: int = 100_000
+    single_voice: bool = False
     mel: MelSettings = PUBLISHED_MEL
     griffin_lim: GriffinLimSettings = field(default_factory=GriffinLimSettings)
 
@@ -121,7 +122,8 @@ class AutoVCSettings:
         """
         for item in fields(self):
             value = getattr(self, item.name)
-            if isinstance(value, int | float) and not value > 0 and item.name != "postnet_start":
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if number and not value > 0 and item.name != "postnet_start":
                 raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
         if self.crop_frames % self.code_every:
             raise DoppelbenchError(
@@ -288,7 +290,8 @@ class AutoVC(System):
             What the training did; 0 steps in mode ``off-the-shelf``.
 
         Raises:
-            InputError: fewer than two speakers can be used, or the checkpoint cannot.
+            InputError: fewer than two speakers can be used (with ``single_voice`` nobody), or the checkpoint
+                cannot.
         """
         with seeded(trainer.seed):
             self.network = AutoVCNetwork(self.settings)
@@ -305,8 +308,9 @@ class AutoVC(System):
         """Compute (or find) spectrograms and embeddings of everybody who can be heard.
 
         Raises:
-            InputError: fewer than two speakers can be used.
+            InputError: fewer than two speakers can be used, or nobody with ``single_voice``.
         """
+        fewest = 1 if self.settings.single_voice else 2
         recordings = speaker_recordings(
             clips,
             log_mel_arrays,
@@ -314,6 +318,7 @@ class AutoVC(System):
             trainer,
             field="mel",
             shortest=self.settings.crop_frames,
+            fewest=fewest,
         )
         embedded = [
             clip
@@ -321,7 +326,7 @@ class AutoVC(System):
             for clip in [clip for clip in clips if clip.speaker == speaker][: self.settings.embedded_clips]
         ]
         embeddings = speaker_recordings(
-            embedded, embedding_arrays, {}, trainer, field="embedding", shortest=1
+            embedded, embedding_arrays, {}, trainer, field="embedding", shortest=1, fewest=fewest
         )
         voices = {
             speaker: mean_embedding([part[0] for part in found.parts])

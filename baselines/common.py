@@ -138,6 +138,7 @@ def speaker_recordings(
     *,
     field: str,
     shortest: int,
+    fewest: int = 2,
 ) -> dict[str, LongRecording]:
     """Compute (or find) the features of everybody's clips; one recording a speaker, in alphabetical order.
 
@@ -149,9 +150,10 @@ def speaker_recordings(
         trainer: its directory holds the cache.
         field: which of the arrays.
         shortest: frames that a speaker must have for one crop.
+        fewest: speakers that the system needs; 1 for one that can also be trained on a single target.
 
     Raises:
-        InputError: fewer than two speakers have that many frames.
+        InputError: fewer than ``fewest`` speakers have that many frames.
     """
     features = clip_features(clips, compute, settings, trainer, "of all voices")
     usable = [clip for clip in clips if _cache_name(clip) in features]
@@ -164,9 +166,10 @@ def speaker_recordings(
     long_enough = {name: found for name, found in recordings.items() if len(found) >= shortest}
     for name in recordings.keys() - long_enough.keys():
         warnings.warn(f"speaker {name} is left out: too little speech", LeftOutWarning, stacklevel=2)
-    if len(long_enough) < 2:
+    if len(long_enough) < fewest:
+        needed = {1: "one speaker", 2: "two speakers"}.get(fewest, f"{fewest} speakers")
         raise InputError(
-            f"a system of several voices needs at least two speakers; {len(long_enough)} of "
+            f"a system of several voices needs at least {needed}; {len(long_enough)} of "
             f"{len({clip.speaker for clip in clips})} can be used"
         )
     return long_enough

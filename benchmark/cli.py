@@ -162,6 +162,12 @@ def run_verb(
         _print(describe_plan(loaded), output)
         return
     folder = out or Path("runs") / loaded.name
+    if loaded.experiment == "reprojection":
+        from doppelbench.benchmark.experiments.reprojection import run_reprojection
+
+        _print(run_reprojection(loaded, folder, force=force), output)
+        typer.echo(f"report: {folder / 'experiment.md'}", err=True)
+        return
     figures = execute(loaded, folder, until=until.value, force=force)
     if until in {Stage.score, Stage.report}:
         _print(figures_table(figures), output)

@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from doppelbench.corpora.errors import DoppelbenchError
 from doppelbench.engine.engines import Engine
@@ -84,10 +84,22 @@ class SystemConfig(Section):
     vocoder: VocoderConfig | None = Field(
         default=None, description="instead of the system's own; trained once for all systems that name it"
     )
-    train_on: Literal["trials", "others"] | None = Field(
+    train_on: Literal["trials", "others", "target"] | None = Field(
         default=None,
-        description="for a system with one model: the people of the trials, or those in no trial (zero-shot)"
-        "; what the system was published for when missing",
+        description="for a system with one model: the people of the trials, those in no trial (zero-shot), "
+        "or one model for each target from that person alone (exemplar training); what the system was "
+        "published for when missing",
+    )
+    hear: list[str] = Field(
+        default_factory=list,
+        description="for a system with one model for each target: speakers that are also heard as the target",
+    )
+    conditions: int = Field(
+        default=1,
+        ge=1,
+        le=4,
+        description="for a system with one model for each target: simulated recording conditions that its "
+        "clips are spread over",
     )
 
     @field_validator("vocoder", mode="before")
@@ -129,6 +141,22 @@ class TrainingConfig(Section):
     checkpoint_every: int = Field(default=500, ge=1)
 
 
+class AbTestConfig(Section):
+    """A listening test of two systems of the run on the same trials."""
+
+    systems: tuple[str, str]
+    question: str = "Which of the two do you prefer?"
+    trials: int = Field(default=24, ge=1, description="pairs at most, spread evenly over the targets")
+
+
+class ReprojectionConfig(Section):
+    """Words of the experiment ``reprojection``; those that both people say are taken."""
+
+    normal: list[str] = Field(default_factory=list)
+    tongue_twisters: list[str] = Field(default_factory=list)
+    per_word: int = Field(default=3, ge=1, description="utterances of a word by the target that are compared")
+
+
 class ClassifierConfig(Section):
     """Closed set of the speaker classifier: the speakers of the corpus, those of the trials, or the targets
     alone."""
@@ -140,6 +168,12 @@ class Recipe(Section):
     """Everything that decides a run."""
 
     name: str = "run"
+    published: str | None = Field(
+        default=None, description="published table that is shown beside, such as exemplar-2021/table-2"
+    )
+    experiment: Literal["reprojection"] | None = Field(
+        default=None, description="what is measured instead of the outputs of the trials"
+    )
     track: Literal["voice-conversion"] = "voice-conversion"
     corpus: CorpusConfig = Field(default_factory=CorpusConfig)
     sources: CorpusConfig | None = Field(
@@ -152,6 +186,8 @@ class Recipe(Section):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     classifier: ClassifierConfig = Field(default_factory=ClassifierConfig)
     metrics: list[str] | None = Field(default=None, description="those of the track when missing")
+    ab_tests: list[AbTestConfig] = Field(default_factory=list, description="sheets for listeners")
+    reprojection: ReprojectionConfig = Field(default_factory=ReprojectionConfig)
     recognizer: str = "pocketsphinx"
     normalizer: str = "whisper-english"
     seed: int = 0
@@ -186,6 +222,18 @@ class Recipe(Section):
         if doubled:
             raise ValueError(f"two systems are called {', '.join(doubled)}; give them a label")
         return value
+
+    @model_validator(mode="after")
+    def _listeners_hear_systems_of_the_run(self) -> Self:
+        known = {entry.key for entry in self.systems}
+        for test in self.ab_tests:
+            unknown = sorted(set(test.systems) - known)
+            if unknown or test.systems[0] == test.systems[1]:
+                raise ValueError(
+                    f"ab_tests compares {' and '.join(test.systems)}; expected two systems among "
+                    f"{', '.join(sorted(known))}"
+                )
+        return self
 
 
 def split_metrics(text: str) -> list[str]:

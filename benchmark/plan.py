@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Entry:
     needs: frozenset[str]
     reference_row: bool
     vocoder: VocoderConfig | None = None
+    hear: tuple[str, ...] = ()
+    conditions: int = 1
 
     def training_of(self, target: str) -> str | None:
         """Key of the model that answers trials of a target; None for a row that is not trained."""
@@ -52,7 +54,7 @@ class Training:
         folder: of the run's folder ``systems`` in which it is kept.
         of: the system, or the vocoder.
         target: None for a model of all voices.
-        clips: natural speech that it may hear.
+        clips: natural speech that it may hear; they name who is heard.
     """
 
     key: str
@@ -60,6 +62,17 @@ class Training:
     of: Entry | VocoderConfig
     target: str | None
     clips: tuple[Clip, ...]
+
+    def given_clips(self) -> list[Clip]:
+        """The clips as the system is given them: a model of one voice takes everybody for its target."""
+        if self.target is None:
+            return list(self.clips)
+        return [
+            clip
+            if clip.speaker == self.target
+            else replace(clip, speaker=self.target, id=f"{clip.speaker} {clip.id}")
+            for clip in self.clips
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,9 @@ class Plan:
             if "target" in entry.needs:
                 for target in self.targets:
                     own = tuple(
-                        clip for clip in self.clips if clip.speaker == target and clip.split == "train"
+                        clip
+                        for clip in self.clips
+                        if clip.speaker in {target, *entry.hear} and clip.split == "train"
                     )
                     found.append(Training(f"{entry.key}/{target}", entry.key, entry, target, own))
             elif "speakers" in entry.needs:
@@ -215,6 +230,36 @@ def check_sources(recipe: Recipe, clips: Sequence[Clip]) -> None:
         )
 
 
+def check_heard(entries: Sequence[Entry], clips: Sequence[Clip]) -> None:
+    """Refuse people who are to be heard and have no training speech.
+
+    Raises:
+        ConfigError: a speaker of ``hear`` is not in the corpus.
+    """
+    speakers = {clip.speaker for clip in clips if clip.split == "train"}
+    for entry in entries:
+        unknown = [name for name in entry.hear if name not in speakers]
+        if unknown:
+            raise ConfigError(
+                f"hear of system {entry.key}: no training speech of {', '.join(unknown)} in the corpus; it "
+                f"has that of {', '.join(sorted(speakers))}"
+            )
+
+
+def check_published(key: str) -> None:
+    """Refuse a published table that there is not.
+
+    Raises:
+        ConfigError: the message suggests the nearest.
+    """
+    from doppelbench.leaderboards.published import find_published
+
+    try:
+        find_published(key)
+    except InputError as error:
+        raise ConfigError(f"published: {error}") from None
+
+
 def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
     """List the rows of the table: the competing systems, then the reference rows of the track."""
     from doppelbench.baselines.registry import find_system
@@ -231,8 +276,22 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
         ):
             raise ConfigError(f"a system cannot be labelled {config.label!r}; the name is taken in every run")
         needs = training_needs(config, spec.needs)
+        if (config.hear or config.conditions > 1) and "target" not in needs:
+            raise ConfigError(
+                f"system {config.key} has no model for each target; leave out hear and conditions"
+            )
         entries.append(
-            Entry(config.key, config.name, preset, config.settings, needs, spec.reference_row, config.vocoder)
+            Entry(
+                config.key,
+                config.name,
+                preset,
+                config.settings,
+                needs,
+                spec.reference_row,
+                config.vocoder,
+                tuple(config.hear),
+                config.conditions,
+            )
         )
     if recipe.reference_rows:
         taken = {entry.key for entry in entries}
@@ -277,12 +336,12 @@ def training_needs(config: SystemConfig, needs: frozenset[str]) -> frozenset[str
         return needs
     if not needs & {"speakers", "other-speakers"}:
         raise ConfigError(f"system {config.name} is not trained on several people; leave out train_on")
-    if config.train_on == "others" and "enrolment" not in needs:
+    if config.train_on != "trials" and "enrolment" not in needs:
         raise ConfigError(
             f"system {config.name} knows only the voices it was trained on, so it must hear those of the "
             "trials; leave out train_on"
         )
-    chosen = "speakers" if config.train_on == "trials" else "other-speakers"
+    chosen = {"trials": "speakers", "others": "other-speakers", "target": "target"}[config.train_on]
     return (needs - {"speakers", "other-speakers"}) | {chosen}
 
 
@@ -296,6 +355,8 @@ def make_plan(recipe: Recipe) -> Plan:
     from doppelbench.engine.hashing import content_key
 
     check_metrics(recipe.metrics or ())
+    if recipe.published is not None:
+        check_published(recipe.published)
     entries = list_entries(recipe, TRACK)
     clips, corpus_hash = read_clips(recipe.corpus, jobs=recipe.jobs)
     if recipe.sources is None:
@@ -305,6 +366,7 @@ def make_plan(recipe: Recipe) -> Plan:
         corpus_hash = content_key(corpus_hash, source_hash)
     targets = choose_targets(recipe, clips)
     check_sources(recipe, source_clips or clips)
+    check_heard(entries, clips)
     trials = voice_conversion_trials(
         [clip for clip in clips if clip.split == "test"],
         targets,

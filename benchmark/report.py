@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from doppelbench.benchmark.budget import budget_table
+from doppelbench.benchmark.experiment_tables import FAIRNESS, differing_corpora
 from doppelbench.benchmark.tables import format_value
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Audio, read_audio
@@ -314,6 +316,9 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
         metrics=metrics,
         specs={figure["metric"]: figure for figure in figures},
         rows=table_rows(figures, systems, metrics),
+        budget=budget_table(record["budget"]),
+        fairness=FAIRNESS,
+        corpora_differ=differing_corpora(record["published"], record["corpus"]["label"]),
         trade_off=trade_off_plot(figures, systems),
         intervals=[plot for name in metrics if (plot := interval_plot(name, figures, systems))],
         confusions=[

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from doppelbench.baselines.vocoders.registry import find_vocoder
+from doppelbench.benchmark.ab_sheets import write_ab_sheets
+from doppelbench.benchmark.budget import budget_rows
 from doppelbench.benchmark.config import ConfigError, Recipe, VocoderConfig
+from doppelbench.benchmark.experiment_tables import write_experiment
 from doppelbench.benchmark.figures import compute_figures
 from doppelbench.benchmark.plan import CLASSIFIER, Entry, Plan, Training, make_plan
 from doppelbench.benchmark.progress import TaskProgress, TrainingWatch, say
@@ -75,30 +78,12 @@ def execute(
     """
     say(f"reading corpus {recipe.corpus.label}")
     plan = make_plan(recipe)
-    config = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in NOT_RESULTS}
-    # Outputs that are there are kept, so a run goes on only with the recordings that it began with.
-    config["corpus_hash"] = plan.corpus_hash
     last = STAGES.index(until)
-    with Run.resume(
-        folder,
-        config,
-        command=["doppelbench", *sys.argv[1:]],
-        environment=environment_record(gpu=recipe.training.device != "cpu", seeds={"all": recipe.seed}),
-        force=force,
-    ) as run:
-        run.info.seeds = {"all": recipe.seed}
-        run.info.corpus = {"label": recipe.corpus.label, "hash": plan.corpus_hash, "clips": len(plan.clips)}
-        run.info.inputs = {clip.id: clip.sha256 or "" for clip in (*plan.clips, *plan.source_clips)}
-        run.info.plan = {
-            **run.info.plan,
-            "track": plan.track.name,
-            "targets": list(plan.targets),
-            "systems": [_system_record(entry) for entry in plan.entries],
-            "trials": [trial_to_dict(trial) for trial in plan.trials],
-        }
-        run.save()
+    with open_run(plan, folder, force=force) as run:
         with run.stage("train"):
             train_systems(run, plan)
+            run.info.plan["budget"] = budget_rows(plan, run.info.plan.get("trainings", {}))
+            run.save()
         if last == 0:
             return []
         with run.stage("synthesize"):
@@ -114,8 +99,45 @@ def execute(
         if last == 2:
             return figures
         with run.stage("report"):
+            write_ab_sheets(run, plan)
             write_run_report(run, figures)
         return figures
+
+
+def open_run(plan: Plan, folder: Path, *, force: bool = False) -> Run:
+    """Begin or resume the run of a plan and note the plan in its record; use it as a context manager.
+
+    Args:
+        plan: what is to be done.
+        folder: the run folder.
+        force: delete a run of another configuration that is in the folder.
+
+    Raises:
+        DoppelbenchError: the folder holds something else, or a run of another configuration.
+    """
+    recipe = plan.recipe
+    config = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in NOT_RESULTS}
+    # Outputs that are there are kept, so a run goes on only with the recordings that it began with.
+    config["corpus_hash"] = plan.corpus_hash
+    run = Run.resume(
+        folder,
+        config,
+        command=["doppelbench", *sys.argv[1:]],
+        environment=environment_record(gpu=recipe.training.device != "cpu", seeds={"all": recipe.seed}),
+        force=force,
+    )
+    run.info.seeds = {"all": recipe.seed}
+    run.info.corpus = {"label": recipe.corpus.label, "hash": plan.corpus_hash, "clips": len(plan.clips)}
+    run.info.inputs = {clip.id: clip.sha256 or "" for clip in (*plan.clips, *plan.source_clips)}
+    run.info.plan = {
+        **run.info.plan,
+        "track": plan.track.name,
+        "targets": list(plan.targets),
+        "systems": [_system_record(entry) for entry in plan.entries],
+        "trials": [trial_to_dict(trial) for trial in plan.trials],
+    }
+    run.save()
+    return run
 
 
 def describe_plan(recipe: Recipe) -> list[dict[str, Any]]:
@@ -156,7 +178,7 @@ def train_systems(run: Run, plan: Plan) -> None:
             "seed": recipe.seed,
             "progress": False,
         }
-        clips = [asdict(clip) for clip in training.clips]
+        clips = [asdict(clip) for clip in training.given_clips()]
         tasks.append(_training_task(training, clips, trainer))
         logs[key] = directory / "log.csv"
         steps[key] = recipe.training.max_steps or _preset_steps(training)
@@ -185,7 +207,7 @@ def _training_task(training: Training, clips: list[dict[str, Any]], trainer: dic
     of = training.of
     arguments = {"name": of.name, "preset": of.preset, "clips": clips, "trainer": trainer}
     if isinstance(of, Entry):
-        more = {"settings": of.settings, "target": training.target}
+        more = {"settings": of.settings, "target": training.target, "conditions": of.conditions}
         return Task(training.key, "doppelbench.benchmark.work:train_system", arguments | more)
     return Task(training.key, "doppelbench.benchmark.work:train_vocoder", arguments)
 
@@ -504,6 +526,7 @@ def _ledger(run: Run) -> dict[str, dict[str, float]]:
 def write_run_report(run: Run, figures: Sequence[Mapping[str, Any]]) -> Path:
     """Render ``report.html`` from the record, the items and the outputs of a run."""
     from doppelbench.benchmark.report import write_report
+    from doppelbench.leaderboards.published import find_published
 
     info, session = run.info, run.info.sessions[-1]
     record = {
@@ -516,7 +539,10 @@ def write_run_report(run: Run, figures: Sequence[Mapping[str, Any]]) -> Path:
         "stages": {name: asdict(stage) for name, stage in info.stages.items()},
         **info.plan,
         CLASSIFIER: info.plan.get(CLASSIFIER, {"summary": ""}),
+        "budget": info.plan.get("budget", []),
+        "published": find_published(info.config["published"]) if info.config.get("published") else [],
     }
+    write_experiment(run.directory, record, figures)
     return write_report(run.directory, record, figures)
 
 
@@ -539,6 +565,8 @@ def _system_record(entry: Entry) -> dict[str, Any]:
         "needs": sorted(entry.needs),
         "reference_row": entry.reference_row,
         "vocoder": None if entry.vocoder is None else entry.vocoder.model_dump(),
+        "hear": list(entry.hear),
+        "conditions": entry.conditions,
     }
 
 

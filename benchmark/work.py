@@ -94,6 +94,7 @@ def train_system(
     target: str | None,
     clips: Sequence[Mapping[str, Any]],
     trainer: Mapping[str, Any],
+    conditions: int = 1,
 ) -> dict[str, Any]:
     """Train one system, for one target or for all voices, and save it.
 
@@ -105,12 +106,14 @@ def train_system(
         clips: fields of the clips to train on.
         trainer: fields of :class:`doppelbench.engine.trainer.TrainerSettings`; the preset's steps when
             ``max_steps`` is None.
+        conditions: simulated recording conditions that the clips are spread over.
 
     Returns:
         The training record with the clips ``left_out`` and why, or ``failed`` with a status and a reason when
         the clips cannot be used.
     """
     from doppelbench.baselines.common import LeftOutWarning
+    from doppelbench.corpora.conditions import spread_over_conditions
     from doppelbench.corpora.errors import DoppelbenchError, InputError
     from doppelbench.engine.files import write_json
     from doppelbench.engine.trainer import TrainerSettings
@@ -124,7 +127,10 @@ def train_system(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LeftOutWarning)
         try:
-            record = system.fit([Clip(**clip) for clip in clips], chosen)
+            heard = spread_over_conditions(
+                [Clip(**clip) for clip in clips], conditions, directory / "recordings"
+            )
+            record = system.fit(heard, chosen)
         except InputError as error:
             return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
     system.save(directory)

@@ -42,8 +42,14 @@ TIMINGS = "timings.parquet"
 JOURNAL = "items.journal.jsonl"
 FIGURES = "figures.csv"
 LOCK = ".lock"
-FOLDERS = ("systems", "outputs")
-RENDERED = ("report.html",)
+FOLDERS = ("systems", "outputs", "listening")
+RENDERED = (
+    "report.html",
+    "experiment.csv",
+    "experiment.md",
+    "reprojection.csv",
+    "reprojection_averages.csv",
+)
 NAME_LENGTH = 150
 SHOWN_DIFFERENCES = 5
 

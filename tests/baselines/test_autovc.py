@@ -249,6 +249,14 @@ def test_one_speaker_is_too_few(clips, tmp_path):
         AutoVC(TINY).fit(enrolment(clips), TrainerSettings(tmp_path, max_steps=1, device="cpu"))
 
 
+def test_one_speaker_is_enough_where_a_single_voice_was_asked_for(clips, tmp_path):
+    system = AutoVC(replace(TINY, single_voice=True))
+    record = system.fit(enrolment(clips), TrainerSettings(tmp_path, max_steps=2, device="cpu"))
+    assert record.steps == 2
+    with pytest.raises(InputError):
+        system.fit([], TrainerSettings(tmp_path / "nobody", max_steps=1, device="cpu"))
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_others(clips, tmp_path):
     first, second = (weights_of(fitted(tmp_path / name, clips, seed=3)) for name in ("a", "b"))
     other = weights_of(fitted(tmp_path / "c", clips, seed=4))

@@ -1,0 +1,1 @@
+"""Experiments of papers that are more than a table of systems and metrics."""

@@ -1,0 +1,122 @@
+"""Simulated recording conditions: the same speech as it would sound in another room or over a telephone.
+
+They stand for several recordings of one person in different surroundings where a corpus has none. They are
+simulations and no recordings: a voice does not change with its room here, as it does in life. Loudness is no
+condition, because everything is brought to one level before it is heard.
+
+* ``studio``: as it was recorded;
+* ``room``: convolved with white noise that decays by 60 dB in half a second, 6 dB below the direct sound in
+  energy;
+* ``telephone``: the band from 300 to 3400 Hz (Butterworth, order 4, forward and back);
+* ``street``: noise that falls by 3 dB an octave, 15 dB below the speech.
+
+The same clip in the same condition has the same samples.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from doppelbench.corpora.clip import Clip
+from doppelbench.corpora.errors import MediaError
+from doppelbench.corpora.level import normalize_level
+from doppelbench.corpora.media import Audio, read_audio, sha256_of, write_audio
+
+CONDITIONS = ("studio", "room", "telephone", "street")
+DECAY_SECONDS = 0.5
+REVERBERANT_DB = -6.0
+TELEPHONE_HZ = (300.0, 3400.0)
+SPEECH_TO_NOISE_DB = 15.0
+
+
+def in_condition(samples: np.ndarray, rate: int, condition: str, seed: int = 0) -> np.ndarray:
+    """Return a signal as it would sound in a condition.
+
+    Args:
+        samples: mono signal, shape (n,), nominal range -1 to 1.
+        rate: samples per second, above 6800.
+        condition: one of ``CONDITIONS``.
+        seed: of room and noise.
+
+    Returns:
+        Float32 of shape (n,), at the level of the house except for ``studio``, which is unchanged.
+
+    Raises:
+        MediaError: the signal is silent or not finite.
+    """
+    if condition == "studio":
+        return samples
+    generator = np.random.default_rng([seed, CONDITIONS.index(condition)])
+    speech = normalize_level(samples, rate).astype(np.float64)
+    if condition == "room":
+        heard = _in_a_room(speech, rate, generator)
+    elif condition == "telephone":
+        heard = _over_a_telephone(speech, rate)
+    else:
+        heard = speech + _street_noise(speech, rate, generator)
+    return normalize_level(heard.astype(np.float32), rate)
+
+
+def _in_a_room(speech: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    from scipy.signal import fftconvolve
+
+    time = np.arange(round(DECAY_SECONDS * rate)) / rate
+    tail = generator.standard_normal(time.size) * 10 ** (-3 * time / DECAY_SECONDS)
+    tail *= 10 ** (REVERBERANT_DB / 20) / np.linalg.norm(tail)
+    tail[0] += 1.0
+    return np.asarray(fftconvolve(speech, tail)[: speech.size])
+
+
+def _over_a_telephone(speech: np.ndarray, rate: int) -> np.ndarray:
+    from scipy.signal import butter, sosfiltfilt
+
+    return np.asarray(sosfiltfilt(butter(4, TELEPHONE_HZ, "bandpass", fs=rate, output="sos"), speech))
+
+
+def _street_noise(speech: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    """Noise at its level below the speech, whose active level is the same for every signal here."""
+    spectrum = np.fft.rfft(generator.standard_normal(speech.size))
+    frequencies = np.fft.rfftfreq(speech.size, 1 / rate)
+    spectrum /= np.sqrt(np.maximum(frequencies, 50.0))
+    noise = np.fft.irfft(spectrum, speech.size).astype(np.float32)
+    return normalize_level(noise, rate).astype(np.float64) * 10 ** (-SPEECH_TO_NOISE_DB / 20)
+
+
+def spread_over_conditions(clips: Sequence[Clip], count: int, folder: Path) -> list[Clip]:
+    """Let clips be recorded in turn in so many conditions; the amount of speech stays the same.
+
+    Args:
+        clips: with audio; one that cannot be read is left as it is, for the training to name.
+        count: conditions, 1 to 4; 1 returns the clips as they are.
+        folder: where the recordings are written, one FLAC file for each clip outside the studio.
+
+    Returns:
+        The clips in the same order, each with the condition as its ``style``.
+    """
+    if count == 1:
+        return list(clips)
+    recorded = []
+    for number, clip in enumerate(clips):
+        condition = CONDITIONS[number % count]
+        try:
+            recorded.append(_recorded(clip, condition, folder))
+        except MediaError:
+            recorded.append(clip)
+    return recorded
+
+
+def _recorded(clip: Clip, condition: str, folder: Path) -> Clip:
+    if condition == "studio" or clip.audio is None:
+        return replace(clip, style=condition)
+    audio = read_audio(clip.audio, start=clip.start, end=clip.end)
+    samples = in_condition(audio.samples, audio.rate, condition, zlib.crc32(clip.id.encode()))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{quote(clip.id, safe=' ')}.flac"
+    write_audio(path, Audio(samples, audio.rate))
+    return replace(
+        clip, audio=str(path), video=None, start=None, end=None, style=condition, sha256=sha256_of(path)
+    )

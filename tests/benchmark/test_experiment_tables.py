@@ -1,0 +1,146 @@
+"""What a run measured, what each system was given, and what a paper prints: side by side, never mixed."""
+
+import csv
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from doppelbench.benchmark.ab_sheets import spread_over_targets, write_ab_sheets
+from doppelbench.benchmark.config import AbTestConfig
+from doppelbench.benchmark.experiment_tables import measured_rows, published_part
+from doppelbench.benchmark.run import write_run_report
+from doppelbench.corpora.clip import Clip, Trial
+from doppelbench.corpora.media import Audio, write_audio
+from doppelbench.engine.run import Run
+from doppelbench.leaderboards.published import find_published
+from doppelbench.listening.ab_sheet import AbPair, read_key
+
+
+def table_of(folder):
+    with (folder / "experiment.csv").open(encoding="utf-8", newline="") as file:
+        return {row["system"]: row for row in csv.DictReader(file)}
+
+
+def test_the_record_says_what_every_system_was_given(finished):
+    plan = json.loads((finished.folder / "run.json").read_text())["plan"]
+    rows = {row["system"]: row for row in plan["budget"]}
+    assert set(rows) == {system["key"] for system in plan["systems"]}
+    own = rows["exemplar"]
+    assert own["models"] == len(plan["trainings"]) == 2
+    assert own["steps"] == 40
+    assert own["seconds"] == pytest.approx(sum(t["seconds"] for t in plan["trainings"].values()), abs=0.06)
+    assert own["parameters"] == plan["trainings"]["exemplar/ana"]["parameters"] > 0
+    assert (own["zero_shot"], own["extra_data"]) == (True, False)
+    assert rows["natural"]["models"] is None
+
+
+def test_the_table_of_the_experiment_holds_figures_and_budget_of_every_system(finished):
+    table = table_of(finished.folder)
+    figures = {(figure["system"], figure["metric"]): figure for figure in finished.figures}
+    for system, row in table.items():
+        for metric in ("sca", "wer", "mcd"):
+            figure = figures[system, metric]
+            assert float(row[metric]) == pytest.approx(figure["value"])
+            assert (int(row[f"{metric}_n"]), int(row[f"{metric}_expected"])) == (
+                figure["n"],
+                figure["expected"],
+            )
+    # A metric that does not apply has no figure.
+    assert table["exemplar"]["stoi"] == table["exemplar"]["stoi_n"] == ""
+    own = table["exemplar"]
+    assert (own["trained_on"], own["zero_shot"], own["extra_data"]) == ("target only", "True", "False")
+    assert own["vocoder"] == "griffin-lim"
+    assert table["source"]["trained_on"] == ""
+
+
+def test_the_report_shows_the_budget_and_no_published_table_without_being_asked(finished):
+    page = (finished.folder / "report.html").read_text(encoding="utf-8")
+    assert "What each system was given" in page
+    assert "target only" in page
+    assert "What the paper prints" not in page
+
+
+def test_a_published_table_stands_in_a_table_of_its_own_with_its_page_and_corpus(copied):
+    with Run.resume(copied.folder) as run:
+        run.info.config["published"] = "exemplar-2021/table-2"
+        write_run_report(run, copied.figures)
+    page = (copied.folder / "report.html").read_text(encoding="utf-8")
+    tables = re.findall(r"<table.*?</table>", page, re.DOTALL)
+    published = [table for table in tables if 'class="published"' in table]
+    assert len(published) == 1
+    assert "page 7, VCTK" in published[0]
+    assert "663.4" in published[0]
+    # No measured system stands in it, and no published figure stands among the measured ones.
+    assert "copy-synthesis" not in published[0]
+    assert all("663.4" not in table for table in tables if table not in published)
+    assert "The corpora differ" in page
+    text = (copied.folder / "experiment.md").read_text(encoding="utf-8")
+    measured, _, printed = text.partition("## What the paper prints")
+    assert "663.4" in printed
+    assert "663.4" not in measured
+    assert "copy-synthesis" not in printed
+    assert "663.4" not in (copied.folder / "experiment.csv").read_text()
+
+
+def test_a_record_without_a_budget_still_has_a_report(copied):
+    with Run.resume(copied.folder) as run:
+        del run.info.plan["budget"]
+        del run.info.config["published"]
+        write_run_report(run, copied.figures)
+    assert "What each system was given" not in (copied.folder / "report.html").read_text()
+    assert table_of(copied.folder)["exemplar"]["steps"] == ""
+
+
+def test_a_system_without_a_figure_has_empty_cells():
+    rows = measured_rows([{"key": "one", "preset": None}], ["mcd"], [], [])
+    assert rows[0]["mcd"] is None
+    assert rows[0]["vocoder"] is None
+
+
+def test_notes_of_a_published_table_are_printed_under_it():
+    text = "\n".join(published_part(find_published("exemplar-2021/table-6"), "talkers"))
+    assert "VCTK" in text
+    assert "on talkers" in text
+    assert "computed from the network's spectrum" in text
+    assert published_part([], "talkers") == []
+
+
+def test_pairs_are_spread_evenly_over_targets():
+    pairs = [AbPair(f"{t}{n}", t, ("a", "b")) for t in "xyz" for n in range(10)]
+    chosen = spread_over_targets(pairs, 7)
+    assert sorted(pair.target for pair in chosen) == ["x", "x", "x", "y", "y", "z", "z"]
+    assert len({pair.trial for pair in chosen}) == 7
+    assert {pair.trial for pair in spread_over_targets(pairs, 1000)} == {pair.trial for pair in pairs}
+    assert spread_over_targets([], 5) == []
+
+
+def test_sheets_hold_what_both_systems_answered_and_are_kept_once_made(tmp_path):
+    tone = np.sin(np.arange(4000) / 5).astype(np.float32)
+    trials = []
+    with Run.resume(tmp_path / "run", {}) as run:
+        for number in range(5):
+            source = Clip(f"s{number}", "cleo", "s.flac", text="words")
+            trials.append(Trial(f"s{number}_to_ana", source, "ana"))
+            for system in ("alpha", "beta")[: 1 if number == 0 else 2]:
+                path = run.output_path(system, trials[-1].id, ".flac")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_audio(path, Audio(0.1 * (number + 1) * tone, 16000))
+        recipe = SimpleNamespace(ab_tests=[AbTestConfig(systems=("alpha", "beta"))], seed=0)
+        plan = SimpleNamespace(recipe=recipe, trials=trials)
+        (folder,) = write_ab_sheets(run, plan)
+        key = read_key(folder)
+        assert {row["trial"] for row in key} == {trial.id for trial in trials[1:]}
+        assert sorted(row["first"] for row in key) == ["alpha", "alpha", "beta", "beta"]
+        before = (folder / "key.csv").stat().st_mtime_ns
+        assert write_ab_sheets(run, plan) == [folder]
+        assert (folder / "key.csv").stat().st_mtime_ns == before
+
+
+def test_two_systems_without_a_common_answer_have_no_sheet(tmp_path, capsys):
+    with Run.resume(tmp_path / "run", {}) as run:
+        recipe = SimpleNamespace(ab_tests=[AbTestConfig(systems=("alpha", "beta"))], seed=0)
+        assert write_ab_sheets(run, SimpleNamespace(recipe=recipe, trials=[])) == []
+    assert "no trial that both alpha and beta answered" in capsys.readouterr().err
