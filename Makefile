@@ -22,7 +22,8 @@ test-all: $(VENV)/.installed-test
 lint: $(VENV)/.installed-dev .namespace/doppelbench
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p doppelbench.corpora -p doppelbench.engine -p doppelbench.metrics -p doppelbench.baselines -p doppelbench.benchmark
+	$(BIN)/mypy -p doppelbench.corpora -p doppelbench.engine -p doppelbench.metrics -p doppelbench.baselines \
+		-p doppelbench.detectors -p doppelbench.leaderboards -p doppelbench.listening -p doppelbench.benchmark
 
 benchmark: $(VENV)/.installed-test
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only -n 0 -m ""
