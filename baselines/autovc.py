@@ -34,11 +34,10 @@ Where paper and released code differ, and what is chosen:
 
 ``paper`` keeps the published features (16 kHz, window 1024, hop 256, 90 to 7600 Hz, -84 to 16 dB). ``small``
 and ``tiny`` take the mel spectrogram of the house, so that all rows of a table go through the same vocoder.
-``small`` also has a quarter of the width and trains at 1e-3 on batches of 8. It reads codes every 8 frames,
-as the small exemplar does, and they are a quarter as wide, so that a second of speech has as many numbers as
-published: 32 cells every 8 frames let the source's voice through. Its post-net starts with no correction: as
-published, the last batch norm begins with corrections of unit variance on features of 0 to 1, which takes a
-thousand steps to undo (squared error after 40 steps 0.27 as published, 0.01 so).
+``small`` also has a quarter of the width, reads codes every 8 frames, as the small exemplar does, and trains
+at 1e-3 on batches of 8. Its post-net starts with no correction: as published, the last batch norm begins with
+corrections of unit variance on features of 0 to 1, which takes a thousand steps to undo (squared error after
+40 steps 0.27 as published, 0.01 so).
 """
 
 import json
@@ -143,7 +142,6 @@ PAPER = AutoVCSettings()
 SMALL = replace(
     PAPER,
     channels=128,
-    bottleneck=8,
     code_every=8,
     decoder_cells=128,
     output_cells=256,

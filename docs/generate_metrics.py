@@ -44,6 +44,24 @@ MCD_VARIANTS = (
 )
 
 
+PARITY = (
+    "Every metric on signals and films from a seed against the library whose values it claims to have; the "
+    "expected values were computed by that library ([make_fixtures.py](../tests/metrics/make_fixtures.py)). "
+    "The largest difference is that of this page's machine; the tests hold the tolerance everywhere."
+)
+VARIANTS = (
+    "One natural sentence against two synthesisers. Each choice moves the value by more than many systems "
+    "differ, so a figure is only as good as its signature, and `compare` refuses two that differ. "
+    "`mcd_legacy` is the mis-scaled figure that explains published values of 400 and more; `mcd_mel` is on "
+    "another scale altogether."
+)
+SPEED_TEXT = (
+    "CPU milliseconds per second of sound (or of film at 25 frames a second, 64 pixels) on one core of {}; "
+    "both sides in one run, in turn, by medians. Files are read by whoever reads files. "
+    "`python -m doppelbench.metrics.benchmarks` prints this table."
+)
+
+
 def parity() -> list[dict[str, Any]]:
     """For every metric with a reference library: cases, tolerance, and the largest difference measured."""
     sys.path.insert(0, str(FIXTURES.parent))
@@ -138,34 +156,21 @@ def page(*, recordings: bool) -> str:
     kept = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
     table = render(variants(), "md") if recordings else _section(kept, "## Variants of MCD")
     machine = json.loads(SPEED.read_text(encoding="utf-8"))
-    return (
-        "\n\n".join(
-            [
-                "# Metrics",
-                "Made by `make metrics-page`; do not edit. What each metric is, needs and costs is in "
-                "[reference.md](reference.md); what a figure says in its track's page. "
-                f"{len(BUILT_IN)} metrics are built in.",
-                "## Parity",
-                "Every metric on signals and films from a seed against the library whose values it claims to "
-                "have; the expected values were computed by that library "
-                "([make_fixtures.py](../tests/metrics/make_fixtures.py)). The largest difference is that of this "
-                "page's machine; the tests hold the tolerance everywhere.",
-                render(parity(), "md"),
-                "## Variants of MCD",
-                "One natural sentence against two synthesisers. Each choice moves the value by more than many "
-                "systems differ, so a figure is only as good as its signature, and `compare` refuses two that "
-                "differ. `mcd_legacy` is the mis-scaled figure that explains published values of 400 and more; "
-                "`mcd_mel` is on another scale altogether.",
-                table,
-                "## Speed",
-                f"CPU milliseconds per second of sound (or of film at 25 frames a second, 64 pixels) on one core "
-                f"of {machine['processor']}; both sides in one run, in turn, by medians. Files are read by "
-                "whoever reads files. `python -m doppelbench.metrics.benchmarks` prints this table.",
-                render(speed(), "md"),
-            ]
-        )
-        + "\n"
-    )
+    parts = [
+        "# Metrics",
+        f"Made by `make metrics-page`; do not edit. {len(BUILT_IN)} metrics are built in; what each is, "
+        "needs and costs is in [reference.md](reference.md), what a figure says in the page of its track.",
+        "## Parity",
+        PARITY,
+        render(parity(), "md"),
+        "## Variants of MCD",
+        VARIANTS,
+        table,
+        "## Speed",
+        SPEED_TEXT.format(machine["processor"]),
+        render(speed(), "md"),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _section(text: str, heading: str) -> str:
