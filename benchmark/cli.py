@@ -171,6 +171,8 @@ def run_verb(
     figures = execute(loaded, folder, until=until.value, force=force)
     if until in {Stage.score, Stage.report}:
         _print(figures_table(figures), output)
+        if output in {OutputFormat.table, OutputFormat.md}:
+            _print_budget(folder, output)
         if until is Stage.report:
             typer.echo(f"report: {folder / 'report.html'}", err=True)
         _check_coverage(figures, min_coverage)
@@ -456,6 +458,17 @@ def _print(rows: list[dict[str, Any]], output: OutputFormat) -> None:
     from doppelbench.benchmark.tables import render
 
     typer.echo(render(rows, output.value))
+
+
+def _print_budget(folder: Path, output: OutputFormat) -> None:
+    """What the systems of a run were given, under its figures, for people; programs read experiment.csv."""
+    from doppelbench.benchmark.budget import budget_table
+    from doppelbench.engine.run import Run
+
+    rows = budget_table(Run.open(folder).info.plan.get("budget", []))
+    if rows:
+        typer.echo()
+        _print(rows, output)
 
 
 def _check_coverage(figures: list[dict[str, Any]], least: float) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from command_line import cli
 
 from doppelbench.benchmark.ab_sheets import spread_over_targets, write_ab_sheets
 from doppelbench.benchmark.config import AbTestConfig
@@ -61,6 +62,15 @@ def test_the_report_shows_the_budget_and_no_published_table_without_being_asked(
     assert "What each system was given" in page
     assert "target only" in page
     assert "What the paper prints" not in page
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("md", True), ("json", False)])
+def test_the_budget_stands_under_the_figures_for_people_alone(copied, kind, shown):
+    result = cli("run", copied.recipe_file, "-o", copied.folder, "--until", "score", "--format", kind)
+    assert "Traceback" not in result.stderr
+    assert ("target only" in result.stdout) == shown
+    if not shown:
+        assert json.loads(result.stdout)
 
 
 def test_a_published_table_stands_in_a_table_of_its_own_with_its_page_and_corpus(copied):
