@@ -108,18 +108,48 @@ class LongRecording:
 def long_recording(
     clips: Sequence[Clip], target: str, mel: MelSettings, trainer: TrainerSettings
 ) -> LongRecording:
-    """Compute (or find) the features of a target's clips and join them.
+    """Compute (or find) the log-mel spectrograms of a target's clips and join them.
+
+    Raises:
+        InputError: less than half a minute of the target can be used; the message says why.
+    """
+    settings = {"mel": asdict(mel)}
+    (recording,) = target_recordings(clips, target, log_mel_arrays, settings, trainer, mel, fields=("mel",))
+    return recording
+
+
+def target_recordings(
+    clips: Sequence[Clip],
+    target: str,
+    compute: Callable[..., dict[str, np.ndarray]],
+    settings: Mapping[str, Any],
+    trainer: TrainerSettings,
+    mel: MelSettings,
+    *,
+    fields: Sequence[str],
+) -> tuple[LongRecording, ...]:
+    """Compute (or find) arrays of a target's clips and join them; one recording for each field.
 
     A clip that cannot be read is left out and named in a warning, so that one bad file does not cost the
     training.
+
+    Args:
+        clips: those of other people are passed over.
+        target: whose.
+        compute: as in :func:`speaker_recordings`, as are ``settings``.
+        settings: further arguments of ``compute``.
+        trainer: its directory holds the cache.
+        mel: its frame rate is that of the arrays.
+        fields: which of the arrays.
 
     Raises:
         InputError: less than half a minute of the target can be used; the message says why.
     """
     own = [clip for clip in clips if clip.speaker == target]
-    features = clip_features(own, log_mel_arrays, {"mel": asdict(mel)}, trainer, f"of {target}")
-    recording = LongRecording(features, [_cache_name(clip) for clip in own if _cache_name(clip) in features])
-    seconds = len(recording) / mel.frame_rate
+    features = clip_features(own, compute, settings, trainer, f"of {target}")
+    ids = [_cache_name(clip) for clip in own if _cache_name(clip) in features]
+    recordings = tuple(LongRecording(features, ids, field) for field in fields)
+    seconds = len(recordings[0]) / mel.frame_rate
     if seconds < MINIMUM_SECONDS:
         left_out = "; ".join(features.failed.values())
         raise InputError(
@@ -127,7 +157,7 @@ def long_recording(
             f"{MINIMUM_SECONDS:.0f} s are needed, and three minutes are what the paper uses"
             + (f" (left out: {left_out})" if left_out else "")
         )
-    return recording
+    return recordings
 
 
 def speaker_recordings(

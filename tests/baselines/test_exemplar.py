@@ -1,5 +1,6 @@
 """The exemplar autoencoder has the published sizes, codes and rules, and learns."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,15 +9,17 @@ import pytest
 import soundfile
 import torch
 
-from doppelbench.baselines.common import LeftOutWarning, clip_log_mel
+from doppelbench.baselines.common import LeftOutWarning, clip_log_mel, long_recording
 from doppelbench.baselines.exemplar import (
     PAPER,
+    SMALL,
     TINY,
     Encoder,
     Exemplar,
     ExemplarModule,
     ExemplarNetwork,
     ExemplarSettings,
+    RandomCrops,
 )
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, InputError
@@ -100,6 +103,51 @@ def test_a_reconstruction_of_another_shape_is_refused_though_it_could_be_broadca
     module.network.forward = lambda mel: (torch.zeros(shape), torch.zeros(shape))
     with pytest.raises(ValueError, match="reconstruction"):
         module.training_step(torch.zeros(2, 64, 80), 0)
+
+
+@pytest.mark.parametrize("postnet", [False, True])
+def test_four_crops_are_learned_by_heart_and_the_loss_reaches_every_parameter(clips, tmp_path, postnet):
+    settings = replace(TINY, batch_size=4, postnet=postnet)
+    with seeded(0):
+        module = ExemplarModule(ExemplarNetwork(settings), settings)
+    module.log = lambda *values: None
+    recording = long_recording(
+        training(clips, "ana"), "ana", TINY.mel, TrainerSettings(tmp_path, max_steps=1)
+    )
+    crops = RandomCrops(recording, settings, 0).batch(0, 0, 1)
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(150):
+        loss = module.training_step(crops, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    for name, value in module.named_parameters():
+        assert value.grad is not None, name
+        assert value.grad.abs().sum() > 0, name
+    assert losses[-1] < losses[0] / 10
+
+
+def test_small_and_tiny_are_trained_without_a_vocoder_as_they_always_were(clips, tmp_path):
+    """Figures that were stored stay comparable: the values are of the system before it could be trained with
+    a vocoder. Sums of trained weights, because processors round in the last digit."""
+    assert SMALL.joint_vocoder == TINY.joint_vocoder == ""
+    with seeded(0):
+        first = torch.cat([value.double().flatten() for value in ExemplarNetwork(TINY).state_dict().values()])
+    digest = hashlib.sha256(first.numpy().tobytes()).hexdigest()
+    assert digest == "afa2f7f5e5d022ef2658ebcd3e72e77008efac1a2bf89c54472e47f8c635d6c5"
+    system = Exemplar(TINY, "ana")
+    system.fit(training(clips, "ana"), TrainerSettings(tmp_path, max_steps=5, device="cpu"))
+    weights = system.network.state_dict()
+    expected = {
+        "encoder.lstm.weight_hh_l0": 16.850979262031615,
+        "encoder.lstm.weight_hh_l0_reverse": 14.887304629199207,
+        "decoder.projection.weight": 156.40778946492355,
+        "decoder.projection.bias": 10.965583028271794,
+    }
+    found = {name: float(weights[name].double().abs().sum()) for name in expected}
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_training_lowers_the_loss(trained):
@@ -203,7 +251,14 @@ def test_damaged_files_of_a_system_are_refused_with_the_folder(trained, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("channels", 0), ("learning_rate", -1.0), ("crop_frames", 100)]
+    ("setting", "value"),
+    [
+        ("channels", 0),
+        ("learning_rate", -1.0),
+        ("crop_frames", 100),
+        ("joint_vocoder", "wavnet"),
+        ("vocoder_weight", 0.0),
+    ],
 )
 def test_settings_that_no_network_can_have_are_refused(setting, value):
     with pytest.raises(DoppelbenchError, match=setting):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from command_line import cli, complaint
+from safetensors.numpy import load_file
 from synthetic_corpus import RATE, TALKERS, speak
 
 from doppelbench.benchmark import cli as command_line
@@ -198,6 +199,33 @@ class TestTrainAndSynthesize:
         assert call("synthesize", trained, source, "-o", tmp_path)[0] == 0
         made = finished.folder / "outputs" / "exemplar" / "cleo_03_to_ana.flac"
         assert (tmp_path / "cleo_03.flac").read_bytes() == made.read_bytes()
+
+    def test_training_starts_from_another_system_where_it_is_told_to(self, call, system, manifest, tmp_path):
+        arguments = ("--preset", "tiny", "--max-steps", 1, "--device", "cpu", "batch_size=3")
+        start = f"initialise_from={system}"
+        code, out, err = call(
+            "train", "exemplar", "--audio", manifest.parent / "ben", "-o", tmp_path / "x", *arguments, start
+        )
+        assert code == 0, err
+        assert json.loads(out)["steps"] == 1
+        names = [directory / "weights.safetensors" for directory in (system, tmp_path / "x")]
+        before, after = (load_file(name)["decoder.projection.weight"] for name in names)
+        # One step of Adam moves a weight by no more than the learning rate.
+        assert 0 < np.abs(after - before).max() < 1.01e-3
+        code, _, err = call(
+            "train",
+            "exemplar",
+            "--audio",
+            manifest.parent / "ben",
+            "-o",
+            tmp_path / "y",
+            *arguments,
+            start,
+            "channels=8",
+        )
+        assert code == 2
+        assert "channels 16, not 8" in err
+        assert "Traceback" not in err
 
     def test_refuses_folders_and_sources_that_cannot_be_meant(self, call, system, tmp_path):
         code, _, err = call("synthesize", tmp_path, "x.wav", "-o", tmp_path)
