@@ -11,7 +11,9 @@ The machines see the same files under the same paths (a shared file system), bec
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -80,14 +82,25 @@ def run_cluster(
     if chunk < 1 or retries < 0 or (jobs is not None and jobs < 1):
         raise ConfigError(f"chunk is {chunk}, retries {retries}, jobs {jobs}; each must be positive")
     ray = _ray()
-    began = not ray.is_initialized()
-    if began:
-        _connect(ray, address, jobs)
-    try:
+    with contextlib.ExitStack() as ending:
+        if not ray.is_initialized():
+            ending.enter_context(_termination_handler_kept())
+            _connect(ray, address, jobs)
+            ending.callback(ray.shutdown)
         yield from _Driver(ray, jobs, timeout, threads, chunk, retries).run(tasks)
+
+
+@contextlib.contextmanager
+def _termination_handler_kept() -> Iterator[None]:
+    """Ray takes over SIGTERM when it connects and does not give it back; a training would lose its step."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
     finally:
-        if began:
-            ray.shutdown()
+        signal.signal(signal.SIGTERM, before)
 
 
 def _ray() -> Any:

@@ -1,6 +1,7 @@
 """A Ray cluster of several nodes on this machine: the same results as the pool, also when a node dies."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -74,6 +75,12 @@ def test_a_model_is_loaded_once_by_each_process():
     assert len(by_process) <= 2
     for counts in by_process.values():
         assert sorted(counts) == list(range(1, len(counts) + 1))
+
+
+def test_the_signal_handler_of_the_process_is_left_as_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    assert len(list(run_cluster(tasks(2), jobs=1))) == 2
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_chunks_hold_tasks_of_one_kind():
