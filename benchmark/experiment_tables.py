@@ -10,7 +10,7 @@ from typing import Any
 from doppelbench.benchmark.budget import COLUMNS, budget_table
 from doppelbench.benchmark.tables import format_value, render
 from doppelbench.engine.files import write_bytes
-from doppelbench.leaderboards.published import PublishedTable
+from doppelbench.leaderboards.published_figures import PublishedTable
 
 FAIRNESS = (
     "Zero-shot: nobody who speaks in the trials was heard in training. Extra data: somebody else than the "

@@ -252,7 +252,7 @@ def check_published(key: str) -> None:
     Raises:
         ConfigError: the message suggests the nearest.
     """
-    from doppelbench.leaderboards.published import find_published
+    from doppelbench.leaderboards.published_figures import find_published
 
     try:
         find_published(key)

@@ -526,7 +526,7 @@ def _ledger(run: Run) -> dict[str, dict[str, float]]:
 def write_run_report(run: Run, figures: Sequence[Mapping[str, Any]]) -> Path:
     """Render ``report.html`` from the record, the items and the outputs of a run."""
     from doppelbench.benchmark.report import write_report
-    from doppelbench.leaderboards.published import find_published
+    from doppelbench.leaderboards.published_figures import find_published
 
     info, session = run.info, run.info.sessions[-1]
     record = {

@@ -348,7 +348,7 @@ def page(
     budget: Sequence[dict[str, Any]],
 ) -> str:
     """The experiment as Markdown: averages, words, what the systems were given, and the paper's table."""
-    from doppelbench.leaderboards.published import find_published
+    from doppelbench.leaderboards.published_figures import find_published
 
     corpus = plan.recipe.corpus.label
     shown = [

@@ -16,7 +16,7 @@ from doppelbench.benchmark.run import write_run_report
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.media import Audio, write_audio
 from doppelbench.engine.run import Run
-from doppelbench.leaderboards.published import find_published
+from doppelbench.leaderboards.published_figures import find_published
 from doppelbench.listening.ab_sheet import AbPair, read_key
 
 

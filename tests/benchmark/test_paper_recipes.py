@@ -8,7 +8,7 @@ from doppelbench.benchmark.plan import list_entries, training_needs
 from doppelbench.benchmark.tracks.voice_conversion import TRACK
 from doppelbench.corpora.talkers.sentences import GRID
 from doppelbench.corpora.talkers.voices import VOICES
-from doppelbench.leaderboards.published import find_published
+from doppelbench.leaderboards.published_figures import find_published
 from doppelbench.metrics.registry import list_metrics
 
 RECIPES = ("table-2", "table-3", "table-6", "d3-one-style", "d4-embedding", "reprojection")

@@ -6,7 +6,7 @@ from statistics import mean
 import pytest
 
 from doppelbench.corpora.errors import InputError
-from doppelbench.leaderboards.published import (
+from doppelbench.leaderboards.published_figures import (
     COLUMNS,
     find_published,
     published_figures,
