@@ -26,15 +26,17 @@ def values(results) -> dict[str, object]:
 
 @pytest.fixture
 def cluster():
-    """Three nodes of one core each."""
+    """Three nodes of one core each; a node takes SIGTERM over in the process that starts it."""
     import ray
     from ray.cluster_utils import Cluster
 
+    before = signal.getsignal(signal.SIGTERM)
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     made.nodes = [made.add_node(num_cpus=1) for _ in range(2)]
     yield made
     ray.shutdown()
     made.shutdown()
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_a_cluster_gives_what_the_pool_gives_also_when_a_node_is_killed(cluster):

@@ -137,8 +137,11 @@ def test_consumer_that_fails_leaves_no_process(tmp_path):
         wait_until(lambda number=number: not alive(number))
 
 
+# A shell that starts its tests in the background has them ignore SIGINT, and so would the program.
 SCRIPT = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from doppelbench.engine.pool import Task, run_pool
 for result in run_pool([Task("hang", "pool_tasks:hang", {"path": sys.argv[1]})], jobs=1):
     pass
