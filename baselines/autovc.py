@@ -43,7 +43,7 @@ corrections of unit variance on features of 0 to 1, which takes a thousand steps
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,8 +59,10 @@ from doppelbench.baselines.autoencoder_blocks import Decoder, Encoder, PostNet
 from doppelbench.baselines.common import (
     LeftOutWarning,
     LongRecording,
+    check_sizes,
     clip_log_mel,
     log_mel_arrays,
+    reading_saved,
     save_network,
     settings_from_dict,
     speaker_recordings,
@@ -120,11 +122,7 @@ class AutoVCSettings:
             DoppelbenchError: a size below 1, crops that do not divide into codes, an unknown mode, or a
                 checkpoint that is missing or would not be used.
         """
-        for item in fields(self):
-            value = getattr(self, item.name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if number and not value > 0 and item.name != "postnet_start":
-                raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+        check_sizes(self, other=("postnet_start",))
         if self.crop_frames % self.code_every:
             raise DoppelbenchError(
                 f"crop_frames is {self.crop_frames}; it must be a multiple of code_every, {self.code_every}"
@@ -382,13 +380,10 @@ class AutoVC(System):
 
     @classmethod
     def load(cls, directory: Path) -> "AutoVC":
-        try:
+        with reading_saved(directory, "trained AutoVC"):
             config = json.loads((directory / "config.json").read_text())
             system = cls(settings_from_dict(AutoVCSettings, config["settings"]))
             system.network.load_state_dict(load_file(directory / "weights.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{directory}: no trained AutoVC that can be read ({reason})") from None
         return system
 
 

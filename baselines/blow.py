@@ -39,20 +39,21 @@ augmentation; 15 more for samples of 16 bits.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning as L
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from doppelbench.baselines.common import (
     LongRecording,
+    check_sizes,
+    reading_saved,
     save_network,
     settings_from_dict,
     speaker_recordings,
@@ -98,10 +99,7 @@ class BlowSettings:
         Raises:
             DoppelbenchError: a size that is not above 0, or chunks or channels that cannot be divided.
         """
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if not value > 0:
-                raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+        check_sizes(self)
         if self.chunk % 2**self.blocks:
             raise DoppelbenchError(
                 f"chunk is {self.chunk}; {self.blocks} blocks need a multiple of {2**self.blocks}"
@@ -512,11 +510,8 @@ class Blow(System):
 
     @classmethod
     def load(cls, directory: Path) -> "Blow":
-        try:
+        with reading_saved(directory, "trained Blow"):
             config = json.loads((directory / "config.json").read_text())
             system = cls(settings_from_dict(BlowSettings, config["settings"]), config["speakers"])
             system.network.load_state_dict(load_file(directory / "weights.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{directory}: no trained Blow that can be read ({reason})") from None
         return system

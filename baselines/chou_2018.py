@@ -50,15 +50,16 @@ from typing import Any, ClassVar, Literal, cast
 import lightning as L
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from doppelbench.baselines.common import (
     LongRecording,
+    check_sizes,
     clip_log_mel,
     log_mel_arrays,
+    reading_saved,
     save_network,
     settings_from_dict,
     speaker_recordings,
@@ -139,11 +140,8 @@ class Chou2018Settings:
             DoppelbenchError: a number out of range, an unknown kind of spectrogram, or crops that do not
                 divide into patches.
         """
-        for item in fields(self):
-            value = getattr(self, item.name)
-            least_is_zero = item.name.endswith(("_dropout", "_weight", "slope"))
-            if isinstance(value, int | float) and not (value >= 0 if least_is_zero else value > 0):
-                raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+        names = [item.name for item in fields(self)]
+        check_sizes(self, zero=[name for name in names if name.endswith(("_dropout", "_weight", "slope"))])
         if self.spectrogram not in ("linear", "mel"):
             raise DoppelbenchError(f"spectrogram is {self.spectrogram!r}; it must be 'linear' or 'mel'")
         if self.crop_frames % PATCH or self.crop_frames < 2 * PATCH:
@@ -615,7 +613,7 @@ class Chou2018(System):
 
     @classmethod
     def load(cls, directory: Path) -> "Chou2018":
-        try:
+        with reading_saved(directory, "trained chou-2018"):
             config = json.loads((directory / "config.json").read_text())
             system = cls(settings_from_dict(Chou2018Settings, config["settings"]), config["speakers"])
             system.residual = bool(config["residual"])
@@ -623,7 +621,4 @@ class Chou2018(System):
             if system.network is None:
                 raise ValueError("the list of speakers is empty")
             system.network.load_state_dict(weights)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{directory}: no trained chou-2018 that can be read ({reason})") from None
         return system

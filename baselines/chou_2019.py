@@ -34,22 +34,23 @@ enrolment; ``enrolment_utterances`` averages the codes of several.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 import lightning as L
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from doppelbench.baselines.common import (
     LongRecording,
+    check_sizes,
     clip_log_mel,
     log_mel_arrays,
+    reading_saved,
     save_network,
     settings_from_dict,
     speaker_recordings,
@@ -110,11 +111,7 @@ class Chou2019Settings:
         Raises:
             DoppelbenchError: a number that must be above 0 is not, or crops that do not divide into codes.
         """
-        for item in fields(self):
-            value = getattr(self, item.name)
-            least_is_zero = item.name in ("weight_decay", "kl_weight")
-            if isinstance(value, int | float) and not (value >= 0 if least_is_zero else value > 0):
-                raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+        check_sizes(self, zero=("weight_decay", "kl_weight"))
         if self.crop_frames % FRAMES_PER_CODE or self.crop_frames < 4 * FRAMES_PER_CODE:
             raise DoppelbenchError(
                 f"crop_frames is {self.crop_frames}; it must be a multiple of {FRAMES_PER_CODE}, at least "
@@ -434,11 +431,8 @@ class Chou2019(System):
 
     @classmethod
     def load(cls, directory: Path) -> "Chou2019":
-        try:
+        with reading_saved(directory, "trained chou-2019"):
             config = json.loads((directory / "config.json").read_text())
             system = cls(settings_from_dict(Chou2019Settings, config["settings"]))
             system.network.load_state_dict(load_file(directory / "weights.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{directory}: no trained chou-2019 that can be read ({reason})") from None
         return system

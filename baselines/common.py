@@ -1,19 +1,21 @@
 """What several systems share: a person's speech as one memory-mapped recording, and saving without pickle."""
 
+import contextlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import nn
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
 from doppelbench.corpora.features import MelSettings, log_mel
 from doppelbench.corpora.level import TARGET_DB, normalize_level
 from doppelbench.corpora.media import read_audio
@@ -58,6 +60,42 @@ def save_network(directory: Path, network: nn.Module, config: dict[str, Any]) ->
         partial = directory / f".{name}.partial"
         partial.write_bytes(content)
         os.replace(partial, directory / name)
+
+
+def check_sizes(settings: Any, *, zero: Collection[str] = (), other: Collection[str] = ()) -> None:
+    """Refuse numbers among the settings of a network that no network can have.
+
+    Args:
+        settings: a dataclass; only its numbers are looked at.
+        zero: names of those that may be 0.
+        other: names of those that are judged elsewhere.
+
+    Raises:
+        DoppelbenchError: a number is not above 0.
+    """
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and item.name not in other and not (value >= 0 if item.name in zero else value > 0):
+            raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+
+
+@contextlib.contextmanager
+def reading_saved(directory: Path, what: str) -> Iterator[None]:
+    """Turn whatever is wrong with a saved network into one sentence that names its folder.
+
+    Args:
+        directory: what :func:`save_network` wrote.
+        what: is read, such as ``trained exemplar``.
+
+    Raises:
+        InputError: a file is missing, damaged, or of another network.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{directory}: no {what} that can be read ({reason})") from None
 
 
 def settings_from_dict(kind: type[Settings], values: dict[str, Any]) -> Settings:

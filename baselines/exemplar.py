@@ -52,14 +52,13 @@ quarter of the width and minutes of training the wider interval loses the words.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning as L
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -67,8 +66,10 @@ from torch.nn import functional as F
 from doppelbench.baselines.autoencoder_blocks import Decoder, Encoder, PostNet
 from doppelbench.baselines.common import (
     LongRecording,
+    check_sizes,
     clip_log_mel,
     long_recording,
+    reading_saved,
     save_network,
     settings_from_dict,
     target_recordings,
@@ -140,10 +141,7 @@ class ExemplarSettings:
         Raises:
             DoppelbenchError: a size below 1, crops that do not divide into codes, or no such vocoder.
         """
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
-                raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+        check_sizes(self)
         if self.crop_frames % self.code_every:
             raise DoppelbenchError(
                 f"crop_frames is {self.crop_frames}; it must be a multiple of code_every, {self.code_every}"
@@ -460,13 +458,10 @@ class Exemplar(System):
 
     @classmethod
     def load(cls, directory: Path) -> "Exemplar":
-        try:
+        with reading_saved(directory, "trained exemplar"):
             config = json.loads((directory / "config.json").read_text())
             system = cls(settings_from_dict(ExemplarSettings, config["settings"]), config["target"])
             system.network.load_state_dict(load_file(directory / "weights.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{directory}: no trained exemplar that can be read ({reason})") from None
         if system.joint_vocoder is not None:
             vocoder = load_vocoder(directory / VOCODER_FOLDER)
             if type(vocoder) is not type(system.joint_vocoder) or vocoder.mel != system.settings.mel:

@@ -20,20 +20,21 @@ and 7.3 %; 32 of blocks of 8 frames: 93.8 and 10.4 %).
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from doppelbench.baselines.common import (
     LongRecording,
+    check_sizes,
     clip_log_mel,
     long_recording,
+    reading_saved,
     save_network,
     settings_from_dict,
 )
@@ -41,7 +42,7 @@ from doppelbench.baselines.registry import register
 from doppelbench.baselines.system import Output, System, SystemSpec
 from doppelbench.baselines.vocoders.griffin_lim import GriffinLim, GriffinLimSettings
 from doppelbench.corpora.clip import Clip, Trial
-from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.corpora.errors import DoppelbenchError
 from doppelbench.corpora.features import MelSettings
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord
 
@@ -73,10 +74,7 @@ class PCAProjectionSettings:
         Raises:
             DoppelbenchError: a number below 1, or more components than a block has values.
         """
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, int) and value < 1:
-                raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+        check_sizes(self)
         if self.components > self.block_frames * self.mel.n_mels:
             raise DoppelbenchError(
                 f"components is {self.components}; a block has {self.block_frames * self.mel.n_mels} values"
@@ -190,11 +188,8 @@ class PCAProjection(System):
 
     @classmethod
     def load(cls, directory: Path) -> "PCAProjection":
-        try:
+        with reading_saved(directory, "fitted projection"):
             config = json.loads((directory / "config.json").read_text())
             system = cls(settings_from_dict(PCAProjectionSettings, config["settings"]), config["target"])
             system.subspace.load_state_dict(load_file(directory / "weights.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{directory}: no fitted projection that can be read ({reason})") from None
         return system

@@ -11,15 +11,16 @@ from typing import Any, ClassVar, Self
 import lightning as L
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from doppelbench.baselines.common import (
     LongRecording,
+    check_sizes,
     clip_log_mel,
     log_mel_arrays,
+    reading_saved,
     save_network,
     settings_from_dict,
     speaker_recordings,
@@ -71,11 +72,9 @@ class StarganSettings:
         Raises:
             DoppelbenchError: a size below 1, a negative weight, or crops that the strides do not divide.
         """
-        for item in fields(self):
-            value = getattr(self, item.name)
-            may_be_zero = item.name.endswith(("_weight", "_steps")) and item.name != "max_steps"
-            if isinstance(value, int | float) and (value < 0 or (value == 0 and not may_be_zero)):
-                raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+        names = [item.name for item in fields(self)]
+        zero = [name for name in names if name.endswith(("_weight", "_steps")) and name != "max_steps"]
+        check_sizes(self, zero=zero)
         if self.crop_frames % FRAME_MULTIPLE:
             raise DoppelbenchError(
                 f"crop_frames is {self.crop_frames}; it must be a multiple of {FRAME_MULTIPLE}"
@@ -334,15 +333,12 @@ class StarganSystem(System):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        try:
+        with reading_saved(directory, f"trained {cls.spec.name}"):
             config = json.loads((directory / "config.json").read_text())
             system = cls(settings_from_dict(cls.settings_kind, config["settings"]))
             system.speakers = tuple(config["speakers"])
             conversion = system.new_conversion(len(system.speakers))
             conversion.load_state_dict(load_file(directory / "weights.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{directory}: no trained {cls.spec.name} that can be read ({reason})") from None
         system.conversion = conversion.eval()
         return system
 

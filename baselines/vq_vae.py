@@ -41,21 +41,22 @@ much: the 36 that three minutes allowed on a busy core gave 0 %, 100 % and 12.4 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import lightning as L
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from doppelbench.baselines.common import (
     LongRecording,
+    check_sizes,
     clip_log_mel,
+    reading_saved,
     save_network,
     settings_from_dict,
     speaker_recordings,
@@ -71,7 +72,7 @@ from doppelbench.baselines.vocoders.neural import (
 )
 from doppelbench.baselines.vocoders.vocoder import Vocoder
 from doppelbench.corpora.clip import Clip, Trial
-from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
+from doppelbench.corpora.errors import DoppelbenchError, MediaError
 from doppelbench.corpora.features import MelSettings, deemphasize
 from doppelbench.corpora.media import Audio
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
@@ -153,13 +154,11 @@ class VQVAESettings:
         Raises:
             DoppelbenchError: a number out of range.
         """
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name in ("jitter", "emphasis", "restart_below"):
-                if not 0 <= value < 1:
-                    raise DoppelbenchError(f"{item.name} is {value}; it must be in 0 to 1, below 1")
-            elif isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
-                raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+        shares = ("jitter", "emphasis", "restart_below")
+        for name in shares:
+            if not 0 <= getattr(self, name) < 1:
+                raise DoppelbenchError(f"{name} is {getattr(self, name)}; it must be in 0 to 1, below 1")
+        check_sizes(self, other=shares)
         if self.crop_frames % STRIDE:
             raise DoppelbenchError(f"crop_frames is {self.crop_frames}; it must be a multiple of {STRIDE}")
         if self.decoder not in ("waveform", "mel"):
@@ -595,14 +594,11 @@ class VQVAE(System):
 
     @classmethod
     def load(cls, directory: Path) -> "VQVAE":
-        try:
+        with reading_saved(directory, "trained vq-vae"):
             config = json.loads((directory / "config.json").read_text())
             system = cls(settings_from_dict(VQVAESettings, config["settings"]))
             system.speakers = list(config["speakers"])
             system.network = VQVAENetwork(system.settings, len(system.speakers))
             system.network.load_state_dict(load_file(directory / "weights.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{directory}: no trained vq-vae that can be read ({reason})") from None
         system.network.eval()
         return system

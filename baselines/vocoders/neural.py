@@ -7,21 +7,22 @@ companding; what they generate is de-emphasised at the end, as Griffin-Lim's out
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import lightning as L
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from doppelbench.baselines.common import (
     MINIMUM_SECONDS,
     LongRecording,
+    check_sizes,
     clip_features,
+    reading_saved,
     save_network,
     settings_from_dict,
 )
@@ -71,10 +72,7 @@ class NeuralVocoderSettings:
         Raises:
             DoppelbenchError: a number that is not above 0, or scales that do not make the hop.
         """
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
-                raise DoppelbenchError(f"{item.name} is {value}; it must be above 0")
+        check_sizes(self)
         # A list is what JSON makes of a tuple.
         object.__setattr__(self, "scales", tuple(self.scales))
         if math.prod(self.scales) != self.mel.hop:
@@ -272,12 +270,9 @@ class NeuralVocoder(Vocoder):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        try:
+        with reading_saved(directory, "trained vocoder"):
             config = json.loads((directory / "config.json").read_text())
             vocoder = cls(settings_from_dict(cls.settings_kind, config["settings"]))
             vocoder.network.load_state_dict(load_file(directory / "weights.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{directory}: no trained vocoder that can be read ({reason})") from None
         vocoder.network.eval()
         return vocoder
