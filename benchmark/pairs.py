@@ -6,13 +6,13 @@ dropping it would flatter the figure.
 
 import csv
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from doppelbench.corpora.errors import InputError
+from doppelbench.corpora.readers.kaldi import refuse_indirect
 
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".mp3", ".m4a")
 VIDEO_SUFFIXES = (".mkv", ".mp4", ".mov", ".avi", ".webm", ".mpg")
@@ -20,7 +20,6 @@ MEDIA_SUFFIXES = (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES)
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 LIST_SUFFIX = ".scp"
 COLUMNS = ("id", "out", "ref", "source", "text", "speaker")
-ARCHIVE_OFFSET = re.compile(r":\d+(\[.*\])?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +178,7 @@ def _read_list(path: Path) -> dict[str, Path]:
             continue
         if not place:
             raise InputError(f"{path}, line {number}: expected '<id> <path>'")
-        if place.startswith("|") or place.endswith("|"):
-            raise InputError(
-                f"{path}, line {number}: {name} is made by a command, which is never executed; "
-                "write it to a file"
-            )
-        if ARCHIVE_OFFSET.search(place):
-            raise InputError(
-                f"{path}, line {number}: {name} lies in a Kaldi archive; write it to a WAV or FLAC file"
-            )
+        refuse_indirect(f"{path}, line {number}", name, place)
         if name in found:
             raise InputError(f"{path}, line {number}: the id {name} stands twice")
         found[name] = path.parent / place

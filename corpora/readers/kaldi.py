@@ -63,16 +63,30 @@ def read_kaldi(root: Path, *, split: str | None = None, base: str | None = None)
 def _recordings(path: Path, base: Path) -> dict[str, Path]:
     recordings = {}
     for name, (place,) in read_table(path, fields=2).items():
-        if place.endswith("|") or place.startswith("|"):
-            raise InputError(
-                f"{path}: {name!r} is made by a command, which is never executed; write it to a file"
-            )
-        if ARCHIVE_OFFSET.search(place):
-            raise InputError(
-                f"{path}: {name!r} lies in a Kaldi archive; write it to a WAV or FLAC file and name that"
-            )
+        refuse_indirect(str(path), name, place)
         recordings[name] = base / place
     return recordings
+
+
+def refuse_indirect(where: str, name: str, place: str) -> None:
+    """Refuse an entry of a Kaldi list that is no file: nothing is executed, and archives are not read.
+
+    Args:
+        where: file, and line where it is known, for the message.
+        name: id of the entry.
+        place: what the list says of it.
+
+    Raises:
+        InputError: a command or a place in an archive.
+    """
+    if place.endswith("|") or place.startswith("|"):
+        raise InputError(
+            f"{where}: {name!r} is made by a command, which is never executed; write it to a file"
+        )
+    if ARCHIVE_OFFSET.search(place):
+        raise InputError(
+            f"{where}: {name!r} lies in a Kaldi archive; write it to a WAV or FLAC file and name that"
+        )
 
 
 def _texts(path: Path) -> dict[str, str]:
