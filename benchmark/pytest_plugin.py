@@ -143,17 +143,12 @@ class Baseline:
 
 
 def _score(scorer: Any, key: str, pair: Pair, words: str | None) -> Any:
+    from doppelbench.benchmark.work import score_media
     from doppelbench.corpora.clip import Clip
-    from doppelbench.corpora.errors import MediaError
-    from doppelbench.corpora.media import read_audio, read_video
-    from doppelbench.metrics.metric import ItemScore
 
-    read: Any = read_audio if scorer.spec.media == "audio" else read_video
-    try:
-        out, ref = (None if place is None else read(place) for place in pair)
-    except MediaError as error:
-        return ItemScore.failed(error.status, error.reason)  # type: ignore[arg-type]
-    return scorer.item(out=out, ref=ref, clip=Clip(key, "", text=words))
+    out, natural = pair
+    ref = None if natural is None else {"path": str(natural), "start": None, "end": None}
+    return score_media(scorer, out=out, ref=ref, clip=Clip(key, "", text=words))
 
 
 def _worse(

@@ -261,24 +261,37 @@ def score_item(
     Returns:
         Value, status, reason and statistics.
     """
-    from doppelbench.corpora.media import read_audio, read_video
-    from doppelbench.metrics.metric import ItemScore
-
-    scorer = _metric(metric, options)
-    read: Any = read_audio if scorer.spec.media == "audio" else read_video
-    try:
-        output = read(out)
-        reference = None if ref is None else read(ref["path"], start=ref["start"], end=ref["end"])
-    except MediaError as error:
-        score = ItemScore.failed(error.status, error.reason)  # type: ignore[arg-type]
-    else:
-        score = scorer.item(out=output, ref=reference, clip=Clip(**clip))
+    score = score_media(_metric(metric, options), out=out, ref=ref, clip=Clip(**clip))
     return {
         "value": score.value,
         "status": score.status,
         "reason": score.reason and _naming_the_file(score.reason, out, ref),
         "statistics": dict(score.stats),
     }
+
+
+def score_media(scorer: Any, *, out: str | Path, ref: Mapping[str, Any] | None, clip: Clip) -> Any:
+    """Read what a metric compares, sound or video as its spec says, and score it.
+
+    Args:
+        scorer: a :class:`~doppelbench.metrics.metric.Metric`.
+        out: path of the output.
+        ref: path, start and end of the reference, or None.
+        clip: says what should be heard.
+
+    Returns:
+        The item's score; a file that cannot be read is a status.
+    """
+    from doppelbench.corpora.media import read_audio, read_video
+    from doppelbench.metrics.audio_metric import failed_score
+
+    read: Any = read_audio if scorer.spec.media == "audio" else read_video
+    try:
+        output = read(out)
+        reference = None if ref is None else read(ref["path"], start=ref["start"], end=ref["end"])
+    except MediaError as error:
+        return failed_score(error)
+    return scorer.item(out=output, ref=reference, clip=clip)
 
 
 def _naming_the_file(reason: str, out: str, ref: Mapping[str, Any] | None) -> str:
