@@ -12,15 +12,15 @@ talkers that holds the mouth of each, in whole pictures and in crops of their he
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import MediaError
+from doppelbench.corpora.faces import DETECTION_FRAMES, find_face
 from doppelbench.corpora.media import probe
 
 TRUTH_SUFFIX = ".face.json"
@@ -29,15 +29,9 @@ TRUTH_KEYS = ("mouth_opening", "mouth_width", "mouth_x", "mouth_y")
 MARGIN_X, MARGIN_Y = 0.15, 0.25
 # The window of SSIM is 11 pixels wide.
 LEAST_SIDE = 12
-DETECTION_FRAMES = 9
 # Fewer hits than half of the frames are no face but a pattern in the background.
 LEAST_HITS = 5
-SCALE_FACTOR = 1.2
-# Share of the shorter side by which borders are repeated outward: in tight crops of heads of 64 to 256 pixels
-# the face was found in 99 of 100 frames instead of 89 to 96.
 PADDING = 0.1
-# A talking head fills at least a quarter of the shorter side.
-LEAST_FACE = 0.25
 FACE_X = (0.25, 0.75)
 FACE_Y = (0.63, 0.97)
 
@@ -157,47 +151,17 @@ def detected_box(ref: np.ndarray) -> Box:
         MediaError: ``missing`` when there is no face in most of the frames that were looked at.
     """
     height, width = ref.shape[1:3]
-    side = min(height, width)
-    looked_at = np.unique(np.linspace(0, len(ref) - 1, DETECTION_FRAMES).round().astype(int))
-    least = max(24, round(LEAST_FACE * side))
-    faces = [largest for index in looked_at if (largest := _largest_face(ref[index], least, side))]
-    if len(faces) * DETECTION_FRAMES < LEAST_HITS * len(looked_at):
+    search = find_face(ref, padding=PADDING)
+    if search.box is None or search.found * DETECTION_FRAMES < LEAST_HITS * search.looked_at:
         raise MediaError(
             "missing",
-            f"no face was found in the reference (in {len(faces)} of {len(looked_at)} frames), so there is "
-            "no mouth to look at; region=frame needs none",
+            f"no face was found in the reference (in {search.found} of {search.looked_at} frames), so there "
+            "is no mouth to look at; region=frame needs none",
         )
-    left, top, size = np.median(np.array(faces), axis=0)
+    left, top, size = search.box
     left, right = _whole_pixels(left + FACE_X[0] * size, left + FACE_X[1] * size, width)
     top, bottom = _whole_pixels(top + FACE_Y[0] * size, top + FACE_Y[1] * size, height)
     return Box(left, top, right, bottom, "face-detector")
-
-
-def _largest_face(frame: np.ndarray, least: int, most: int) -> tuple[int, int, int] | None:
-    """Left, top and side of the largest face in one picture."""
-    if least > most:
-        return None
-    margin = round(PADDING * min(frame.shape[:2]))
-    found = _detector().detect_multi_scale(
-        img=np.pad(frame, ((margin, margin), (margin, margin), (0, 0)), mode="edge"),
-        scale_factor=SCALE_FACTOR,
-        step_ratio=1,
-        min_size=(least, least),
-        max_size=(most, most),
-    )
-    if not found:
-        return None
-    # Equal sizes are told apart by their place, so that the order of the detections does not matter.
-    best = max(found, key=lambda face: (face["width"], -face["r"], -face["c"]))
-    return best["c"] - margin, best["r"] - margin, best["width"]
-
-
-@lru_cache(maxsize=1)
-def _detector() -> Any:
-    from skimage.data import lbp_frontal_face_cascade_filename
-    from skimage.feature import Cascade
-
-    return Cascade(lbp_frontal_face_cascade_filename())
 
 
 def _whole_pixels(low: float, high: float, end: int) -> tuple[int, int]:

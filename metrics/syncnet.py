@@ -27,6 +27,7 @@ import scipy.fft
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import DependencyError, InputError
+from doppelbench.corpora.films import Square, crop_square
 from doppelbench.corpora.media import sha256_of
 from doppelbench.corpora.talkers.build import cache_directory
 from doppelbench.metrics.signals import RESAMPLER
@@ -38,7 +39,7 @@ from doppelbench.metrics.sync_metric import (
     SyncReading,
     padded_curve,
 )
-from doppelbench.metrics.syncnet_input import Square, cropped, face_box, region_rule
+from doppelbench.metrics.syncnet_input import face_box, region_rule
 
 if TYPE_CHECKING:
     import torch
@@ -210,7 +211,7 @@ def syncnet_crops(frames: np.ndarray, crop: str) -> np.ndarray:
     left, top, side = face_box(frames)
     half = side / 2
     middle = top + half * (1 + CROP_MARGIN)
-    return cropped(frames, Square(left + half, middle, (1 + CROP_MARGIN) * side, "face-detector"), PIXELS)
+    return crop_square(frames, Square(left + half, middle, (1 + CROP_MARGIN) * side), PIXELS)
 
 
 def syncnet_embeddings(

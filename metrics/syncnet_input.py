@@ -9,17 +9,16 @@ followed: cut or register such a video first.
 """
 
 import json
-from dataclasses import dataclass
-from functools import lru_cache
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import DependencyError, MediaError
+from doppelbench.corpora.errors import MediaError
+from doppelbench.corpora.faces import DETECTION_FRAMES, find_face
+from doppelbench.corpora.films import Square
 from doppelbench.corpora.media import Video, probe
 
 FPS = 25
@@ -30,34 +29,15 @@ SIDE_OF_MOUTH = 1.7
 SIDE_OF_FACE = 0.55
 # Middle of the mouth in the face's box, in its side from its top.
 MOUTH_IN_FACE = 0.8
-DETECTION_FRAMES = 9
 # Fewer hits than half of the frames are no face but a pattern in the background.
 LEAST_SHARE = 0.5
-# A talking head fills at least a quarter of the shorter side.
-LEAST_FACE = 0.25
-LEAST_FACE_PIXELS = 24
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Square:
-    """A square of the picture in pixels: middle, side, and where it is from."""
-
-    x: float
-    y: float
-    side: float
-    source: Literal["truth", "face-detector"]
-
-    def scaled(self, factor: float) -> "Square":
-        """A square of the same middle with ``factor`` times the side."""
-        return Square(self.x, self.y, factor * self.side, self.source)
 
 
 def region_rule() -> str:
     """How signatures name the way in which the mouth is found, with the version of the face detector."""
-    version = metadata.version("scikit-image") if find_spec("skimage") else "absent"
     return (
-        f"mouth-truth{SIDE_OF_MOUTH:g}w-else-skimage-{version}-lbp-median{DETECTION_FRAMES}"
+        f"mouth-truth{SIDE_OF_MOUTH:g}w-else-skimage-{metadata.version('scikit-image')}-lbp-median{DETECTION_FRAMES}"
         f"-y{MOUTH_IN_FACE:g}-side{SIDE_OF_FACE:g}"
     )
 
@@ -104,13 +84,12 @@ def mouth_square(frames: np.ndarray, clip: Clip | None) -> Square:
 
     Raises:
         MediaError: ``missing`` when no face is found, ``unreadable`` for a truth that cannot be read.
-        DependencyError: scikit-image is needed and not installed.
     """
     truth = _truth_square(frames, clip)
     if truth is not None:
         return truth
     left, top, side = face_box(frames)
-    return Square(left + side / 2, top + MOUTH_IN_FACE * side, SIDE_OF_FACE * side, "face-detector")
+    return Square(left + side / 2, top + MOUTH_IN_FACE * side, SIDE_OF_FACE * side)
 
 
 def face_box(frames: np.ndarray) -> tuple[float, float, float]:
@@ -118,46 +97,15 @@ def face_box(frames: np.ndarray) -> tuple[float, float, float]:
 
     Raises:
         MediaError: ``missing`` when fewer than half of the frames that were looked at show a face.
-        DependencyError: scikit-image is not installed.
     """
-    side = min(frames.shape[1:3])
-    looked_at = np.unique(np.linspace(0, len(frames) - 1, DETECTION_FRAMES).round().astype(int))
-    least = max(LEAST_FACE_PIXELS, round(LEAST_FACE * side))
-    found = [_largest_face(frames[index], least, side) for index in looked_at]
-    faces = [face for face in found if face is not None]
-    if len(faces) < LEAST_SHARE * len(looked_at):
+    search = find_face(frames)
+    if search.box is None or search.found < LEAST_SHARE * search.looked_at:
         raise MediaError(
             "missing",
-            f"no face was found in the output (in {len(faces)} of {len(looked_at)} frames), so there is no "
-            "mouth to hold against the sound",
+            f"no face was found in the output (in {search.found} of {search.looked_at} frames), so there is "
+            "no mouth to hold against the sound",
         )
-    left, top, width = (float(value) for value in np.median(np.array(faces), axis=0))
-    return left, top, width
-
-
-def cropped(frames: np.ndarray, square: Square, pixels: int) -> np.ndarray:
-    """Cut a square out of all frames and resize it, averaging over areas where it shrinks.
-
-    Args:
-        frames: uint8, shape (t, height, width, 3).
-        square: what to cut; pixels outside of the picture repeat its edge.
-        pixels: height and width of the result.
-
-    Returns:
-        uint8, shape (t, pixels, pixels, 3).
-    """
-    from PIL import Image
-
-    height, width = frames.shape[1:3]
-    half = square.side / 2
-    left, top = square.x - half, square.y - half
-    pad = max(0, int(np.ceil(max(-left, -top, left + square.side - width, top + square.side - height))) + 1)
-    box = (left + pad, top + pad, left + pad + square.side, top + pad + square.side)
-    result = np.empty((len(frames), pixels, pixels, 3), dtype=np.uint8)
-    for index, frame in enumerate(frames):
-        image = Image.fromarray(np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), mode="edge"))
-        result[index] = np.asarray(image.resize((pixels, pixels), Image.Resampling.BILINEAR, box=box))
-    return result
+    return search.box
 
 
 def grey(frames: np.ndarray) -> np.ndarray:
@@ -182,31 +130,4 @@ def _truth_square(frames: np.ndarray, clip: Clip | None) -> Square | None:
         raise MediaError(
             "unreadable", f"{path}: no truth about the mouth that can be read ({error})"
         ) from None
-    return Square(x * scale, y * scale, SIDE_OF_MOUTH * width * scale, "truth")
-
-
-def _largest_face(frame: np.ndarray, least: int, most: int) -> tuple[int, int, int] | None:
-    """Left, top and side of the largest face in one picture."""
-    if least > most:
-        return None
-    found = _detector().detect_multi_scale(
-        img=frame, scale_factor=1.2, step_ratio=1, min_size=(least, least), max_size=(most, most)
-    )
-    if not found:
-        return None
-    # Equal sizes are told apart by their place, so that the order of the detections does not matter.
-    best = max(found, key=lambda face: (face["width"], -face["r"], -face["c"]))
-    return best["c"], best["r"], best["width"]
-
-
-@lru_cache(maxsize=1)
-def _detector() -> Any:
-    if find_spec("skimage") is None:
-        raise DependencyError(
-            "a video without the truth about its mouth needs the face detector of scikit-image, which is not "
-            "installed; pip install scikit-image"
-        )
-    from skimage.data import lbp_frontal_face_cascade_filename
-    from skimage.feature import Cascade
-
-    return Cascade(lbp_frontal_face_cascade_filename())
+    return Square(x * scale, y * scale, SIDE_OF_MOUTH * width * scale)

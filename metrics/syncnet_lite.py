@@ -40,9 +40,10 @@ import numpy as np
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.features import mel_filterbank, stft_magnitude
+from doppelbench.corpora.films import crop_square
 from doppelbench.metrics.signals import RESAMPLER
 from doppelbench.metrics.sync_metric import LARGEST_OFFSET, RATE, SyncMetric, SyncReading, overlapping_curve
-from doppelbench.metrics.syncnet_input import cropped, grey, mouth_square, region_rule
+from doppelbench.metrics.syncnet_input import grey, mouth_square, region_rule
 
 if TYPE_CHECKING:
     import torch
@@ -232,5 +233,5 @@ class SyncNetLiteMetric(SyncMetric):
 
     def curve(self, frames: np.ndarray, samples: np.ndarray, clip: Clip | None) -> SyncReading:
         """Find the mouth, embed and compare."""
-        pictures = grey(cropped(frames, mouth_square(frames, clip), SETTINGS.pixels))
+        pictures = grey(crop_square(frames, mouth_square(frames, clip), SETTINGS.pixels))
         return read_sync(_trained(), pictures, samples)

@@ -22,11 +22,12 @@ import numpy as np
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError
+from doppelbench.corpora.films import crop_square
 from doppelbench.corpora.media import read_video
 from doppelbench.corpora.talkers import talkers
 from doppelbench.corpora.talkers.voices import VOICES
 from doppelbench.metrics.sync_metric import LARGEST_OFFSET
-from doppelbench.metrics.syncnet_input import cropped, grey, mouth_square
+from doppelbench.metrics.syncnet_input import grey, mouth_square
 from doppelbench.metrics.syncnet_lite import (
     MEL_FRAMES_PER_PICTURE,
     RECORD,
@@ -91,7 +92,7 @@ def examples_of(clips: Iterable[Clip], least: int) -> list[Example]:
         video = read_video(clip.video)
         assert video.audio is not None
         square = mouth_square(video.frames, clip).scaled(KEPT_SCALE)
-        pictures = grey(cropped(video.frames, square, round(KEPT_SCALE * SETTINGS.pixels)))
+        pictures = grey(crop_square(video.frames, square, round(KEPT_SCALE * SETTINGS.pixels)))
         power = mel_power(video.audio.samples)
         count = min(len(pictures), len(power) // MEL_FRAMES_PER_PICTURE)
         if count >= least:

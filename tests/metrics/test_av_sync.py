@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from sync_examples import FPS, RATE, talking_film, write_talking_film
 
-from doppelbench.corpora.errors import DependencyError
+from doppelbench.corpora.films import Square, crop_square
 from doppelbench.corpora.media import Audio, Video, read_video
 from doppelbench.corpora.talkers import talkers
 from doppelbench.corpora.talkers.voices import default_speakers
 from doppelbench.metrics import STATUSES, ItemScore, syncnet_input
 from doppelbench.metrics.registry import metric
 from doppelbench.metrics.sync_metric import overlapping_curve
-from doppelbench.metrics.syncnet_input import Square, checked_frames, cropped, mouth_square
+from doppelbench.metrics.syncnet_input import checked_frames, mouth_square
 from doppelbench.metrics.syncnet_lite import moving_lips, sound_features, syncnet_lite, training_record
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -255,7 +255,6 @@ def test_truth_leads_to_the_mouth_and_is_scaled_with_the_pictures(film):
     video, clip = film
     _, truth = talking_film(seed=5, seconds=4.0)
     square = mouth_square(video.frames, clip)
-    assert square.source == "truth"
     assert (square.x, square.y) == (np.median(truth["mouth_x"]), np.median(truth["mouth_y"]))
     doubled = mouth_square(video.frames.repeat(2, axis=1).repeat(2, axis=2), clip)
     assert (doubled.x, doubled.y, doubled.side) == (2 * square.x, 2 * square.y, 2 * square.side)
@@ -269,19 +268,11 @@ def test_broken_truth_is_named(tmp_path, scorer):
     assert "film.face.json" in score.reason
 
 
-def test_absent_face_detector_is_named_with_its_cure(monkeypatch, film):
-    monkeypatch.setattr(syncnet_input, "find_spec", lambda name: None)
-    syncnet_input._detector.cache_clear()
-    with pytest.raises(DependencyError, match="pip install scikit-image"):
-        mouth_square(film[0].frames, None)
-
-
 @pytest.mark.realdata
 def test_face_detector_finds_real_mouths(realdata):
     for path in sorted((realdata / "c_talking_head/grid/other").glob("*.mpg"))[:3]:
         frames = read_video(path, audio=False, end=1.0).frames
         square = mouth_square(frames, None)
-        assert square.source == "face-detector"
         # A GRID talker sits in the middle of 360 x 288 pixels with the mouth in the lower half.
         assert abs(square.x - 180) < 40
         assert 150 < square.y < 260
@@ -290,8 +281,8 @@ def test_face_detector_finds_real_mouths(realdata):
 def test_crop_is_the_square_and_repeats_the_edge_outside():
     frames = np.zeros((2, 20, 30, 3), np.uint8)
     frames[:, 5:15, 10:20] = 200
-    assert (cropped(frames, Square(15, 10, 10, "truth"), 10) == 200).all()
-    outside = cropped(frames, Square(0, 0, 12, "truth"), 12)
+    assert (crop_square(frames, Square(15, 10, 10), 10) == 200).all()
+    outside = crop_square(frames, Square(0, 0, 12), 12)
     assert outside.shape == (2, 12, 12, 3)
     assert not outside.any()
 
