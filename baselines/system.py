@@ -24,7 +24,8 @@ class SystemSpec:
         needs: what fitting and converting need: ``target`` (one model for each target, from that person
             alone), ``speakers`` (one model for everybody, from the people of the trials), ``other-speakers``
             (one model, from people that are in no trial), ``enrolment`` (:meth:`System.enroll` before the
-            first conversion into a target), ``target-clips`` and ``reference`` (rows made of recordings).
+            first conversion into a target), ``target-clips``, ``training-clips`` and ``reference`` (rows
+            made of recordings).
         licence: licence of code or weights it builds on.
         reference_row: whether it pins the scale instead of competing.
     """

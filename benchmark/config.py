@@ -72,6 +72,16 @@ class VocoderConfig(Section):
         return f"vocoder-{self.name}-{self.preset}"
 
 
+class VideoConfig(Section):
+    """How the films of a corpus are cut, once, for training, reference and scores alike."""
+
+    size: int = Field(default=64, description="height and width in pixels, a multiple of 16")
+    fps: float = 20.0
+    crop: Literal["whole", "face"] = Field(
+        default="whole", description="the largest square in the middle, or one around the face"
+    )
+
+
 class SystemConfig(Section):
     """One competing system; ``settings`` replaces single hyperparameters of the preset."""
 
@@ -117,8 +127,10 @@ class TrialsConfig(Section):
     """Which trials are made."""
 
     targets: list[str] | None = Field(default=None, description="speakers to convert into")
-    sources: Literal["unseen", "all"] | list[str] = Field(
-        default="unseen", description="nobody's targets, every other speaker, or these speakers"
+    sources: Literal["unseen", "all", "own"] | list[str] = Field(
+        default="unseen",
+        description="nobody's targets, every other speaker, or these speakers; in audio-to-video the target "
+        "too, and own means nobody else",
     )
     per_target: int | None = Field(default=None, ge=1)
 
@@ -174,12 +186,13 @@ class Recipe(Section):
     experiment: Literal["reprojection"] | None = Field(
         default=None, description="what is measured instead of the outputs of the trials"
     )
-    track: Literal["voice-conversion"] = "voice-conversion"
+    track: Literal["voice-conversion", "audio-to-video"] = "voice-conversion"
     corpus: CorpusConfig = Field(default_factory=CorpusConfig)
     sources: CorpusConfig | None = Field(
         default=None, description="corpus of the source clips; the same when missing"
     )
     trials: TrialsConfig = Field(default_factory=TrialsConfig)
+    video: VideoConfig = Field(default_factory=VideoConfig, description="films of the track audio-to-video")
     preset: Literal["tiny", "small", "paper"] = "small"
     systems: list[SystemConfig] = Field(default_factory=lambda: [SystemConfig(name="exemplar")])
     reference_rows: bool = True

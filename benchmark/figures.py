@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from doppelbench.metrics.metric import Figure, ItemScore
-from doppelbench.metrics.registry import metric
+from doppelbench.metrics.registry import metric, metric_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,8 @@ def compute_figures(
 
     Args:
         items: rows of ``items.parquet``.
-        metrics: for each metric ``name`` and ``options``, as the record of the run holds them.
+        metrics: for each metric ``name`` (with options where it was asked for with some) and all its
+            ``options``, as the record of the run holds them.
         systems: systems in the order of the table.
         clusters: for each trial the group that intervals resample as one; items one by one when None.
 
@@ -41,7 +42,7 @@ def compute_figures(
     """
     rows: list[dict[str, Any]] = []
     for entry in metrics:
-        scorer = metric(entry["name"], **entry["options"])
+        scorer = metric(metric_options(entry["name"])[0], **entry["options"])
         of_metric = items[items["metric"] == entry["name"]]
         for system in systems:
             own = of_metric[of_metric["system"] == system]

@@ -7,7 +7,6 @@ from typing import Any
 
 from doppelbench.benchmark.config import ConfigError, load_recipe, parse_options, recipe_names
 
-TRACK_MODULES = {"voice-conversion": "doppelbench.benchmark.tracks.voice_conversion"}
 TALKERS = {
     "name": "talkers",
     "title": "Built-in parallel audiovisual corpus of synthetic talkers, made from a seed",
@@ -142,10 +141,9 @@ def _corpora() -> list[dict[str, Any]]:
 
 
 def _tracks() -> list[dict[str, Any]]:
-    from importlib import import_module
+    from doppelbench.benchmark.tracks.registry import TRACKS
 
-    tracks = [import_module(module).TRACK for module in TRACK_MODULES.values()]
-    return [asdict(track) for track in tracks]
+    return [asdict(track) for track, _ in TRACKS.values()]
 
 
 def _recipes() -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,17 @@ from doppelbench.benchmark.config import (
     VocoderConfig,
     check_metrics,
 )
+from doppelbench.benchmark.films import cut_films
+from doppelbench.benchmark.tracks.registry import TRACKS
 from doppelbench.benchmark.tracks.track import Track
-from doppelbench.benchmark.tracks.voice_conversion import TRACK, voice_conversion_trials
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.corpus import Corpus
 from doppelbench.corpora.errors import DoppelbenchError, InputError
 
 # Folder of the speaker classifier beside those of the systems.
 CLASSIFIER = "classifier"
+# The same for what reads the opening of the targets' mouths.
+READOUT = "mouth-readout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,15 @@ class Plan:
     trials: tuple[Trial, ...]
     entries: tuple[Entry, ...]
     corpus_hash: str
+    left_out: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def faces(self) -> dict[str, str]:
+        """A natural film of each target, where systems that draw it put its face."""
+        films: dict[str, str] = {}
+        for clip in self.clips:
+            if clip.video is not None and clip.speaker in self.targets:
+                films.setdefault(clip.speaker, clip.video)
+        return films
 
     def trials_of(self, entry: Entry) -> list[Trial]:
         """Trials that a system is expected to answer: a row made of parallel recordings skips the others."""
@@ -138,7 +150,7 @@ class Plan:
     def clips_for(self, entry: Entry, target: str) -> list[Clip]:
         """Natural clips of a target that a system is given when it answers a trial: what it enrols the voice
         from, or what a row made of recordings chooses from."""
-        if "enrolment" in entry.needs:
+        if entry.needs & {"enrolment", "training-clips"}:
             return [clip for clip in self.clips if clip.speaker == target and clip.split == "train"]
         if "target-clips" in entry.needs:
             return [clip for clip in self.held_out_clips() if clip.speaker == target]
@@ -270,8 +282,10 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
         spec = find_system(config.name).spec
         preset = (config.preset or recipe.preset) if spec.presets else None
         system = build_system(config.name, preset, config.settings, "check")
+        if spec.track != track.name:
+            raise ConfigError(f"system {config.name} is of the track {spec.track}, not of {track.name}")
         check_vocoder(config, system)
-        if config.label == CLASSIFIER or (
+        if config.label in (CLASSIFIER, READOUT) or (
             config.label in track.reference_rows and config.label != config.name
         ):
             raise ConfigError(f"a system cannot be labelled {config.label!r}; the name is taken in every run")
@@ -357,17 +371,22 @@ def make_plan(recipe: Recipe) -> Plan:
     check_metrics(recipe.metrics or ())
     if recipe.published is not None:
         check_published(recipe.published)
-    entries = list_entries(recipe, TRACK)
+    track, make_trials = TRACKS[recipe.track]
+    entries = list_entries(recipe, track)
     clips, corpus_hash = read_clips(recipe.corpus, jobs=recipe.jobs)
     if recipe.sources is None:
         source_clips: list[Clip] = []
     else:
         source_clips, source_hash = read_clips(recipe.sources, jobs=recipe.jobs)
         corpus_hash = content_key(corpus_hash, source_hash)
+    left_out: dict[str, dict[str, str]] = {}
+    if track.media == "video":
+        clips, left_out = cut_films(clips, recipe.video, jobs=recipe.jobs)
+        corpus_hash = content_key(corpus_hash, recipe.video.model_dump())
     targets = choose_targets(recipe, clips)
     check_sources(recipe, source_clips or clips)
     check_heard(entries, clips)
-    trials = voice_conversion_trials(
+    trials = make_trials(
         [clip for clip in clips if clip.split == "test"],
         targets,
         sources=recipe.trials.sources,
@@ -380,5 +399,13 @@ def make_plan(recipe: Recipe) -> Plan:
             "Check trials.sources, trials.targets and the splits of the corpus."
         )
     return Plan(
-        recipe, TRACK, tuple(clips), tuple(source_clips), targets, tuple(trials), entries, corpus_hash
+        recipe,
+        track,
+        tuple(clips),
+        tuple(source_clips),
+        targets,
+        tuple(trials),
+        entries,
+        corpus_hash,
+        left_out,
     )

@@ -18,9 +18,10 @@ from doppelbench.benchmark.budget import budget_rows
 from doppelbench.benchmark.config import ConfigError, Recipe, VocoderConfig
 from doppelbench.benchmark.experiment_tables import write_experiment
 from doppelbench.benchmark.figures import compute_figures
-from doppelbench.benchmark.plan import CLASSIFIER, Entry, Plan, Training, make_plan
+from doppelbench.benchmark.plan import CLASSIFIER, READOUT, Entry, Plan, Training, make_plan
 from doppelbench.benchmark.progress import TaskProgress, TrainingWatch, say
 from doppelbench.benchmark.tasks import CRASHED, failed_status, score_task
+from doppelbench.benchmark.tracks.registry import TRACKS
 from doppelbench.benchmark.work import IDENTITY, build_system, trial_to_dict
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError
@@ -30,7 +31,7 @@ from doppelbench.engine.environment import environment_record
 from doppelbench.engine.hashing import content_key
 from doppelbench.engine.pool import Result, Task, run_pool
 from doppelbench.engine.run import FigureRow, ItemRow, Run, signature_id
-from doppelbench.metrics.registry import metric
+from doppelbench.metrics.registry import metric, metric_options
 
 if TYPE_CHECKING:
     from doppelbench.metrics.sca import SpeakerClassifier
@@ -48,7 +49,10 @@ class StageError(DoppelbenchError):
 
 @dataclass(frozen=True, slots=True)
 class MetricEntry:
-    """A metric of the run with its options and its signature."""
+    """A metric of the run with its options and its signature.
+
+    ``name`` is the one it was asked for by, such as ``ssim`` or ``ssim:region=mouth``.
+    """
 
     name: str
     options: Mapping[str, Any]
@@ -57,6 +61,7 @@ class MetricEntry:
     same_timing: bool
     cost: float
     accelerated: bool
+    media: str
 
 
 def execute(
@@ -136,6 +141,8 @@ def open_run(plan: Plan, folder: Path, *, force: bool = False) -> Run:
         "systems": [_system_record(entry) for entry in plan.entries],
         "trials": [trial_to_dict(trial) for trial in plan.trials],
     }
+    if plan.track.media == "video":
+        run.info.plan |= {"faces": plan.faces(), "left_out": plan.left_out}
     run.save()
     return run
 
@@ -240,7 +247,7 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
         }
         for trial in plan.trials_of(entry):
             output = run.output_path(entry.key, trial.id, "")
-            if Path(f"{output}.flac").is_file() or Path(f"{output}.failed.json").is_file():
+            if Path(f"{output}{plan.track.suffix}").is_file() or Path(f"{output}.failed.json").is_file():
                 continue
             training = entry.training_of(trial.target)
             vocoder = _vocoder_directory(run, entry)
@@ -253,6 +260,7 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
                 "clips": given[trial.target],
                 "trial": trial_to_dict(trial),
                 "output": str(output),
+                "suffix": plan.track.suffix,
                 "vocoder": vocoder,
             }
             tasks.append(
@@ -281,6 +289,8 @@ def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
         options: dict[str, Any] = {}
         if name == "sca":
             options = {"classifier": str(_classifier(run, plan))}
+        elif name == "mouth_following":
+            options = {"readout": str(_mouth_readout(run, plan))}
         elif name in {"wer", "cer", "mer"}:
             options = {"recognizer": recipe.recognizer, "normalizer": recipe.normalizer}
             if recipe.recognizer_device != "cpu":
@@ -295,10 +305,19 @@ def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
 
 
 def _metric_entry(name: str, options: Mapping[str, Any]) -> MetricEntry:
-    scorer = metric(name, **options)
+    base, asked = metric_options(name)
+    chosen = {**options, **asked}
+    scorer = metric(base, **chosen)
     spec = scorer.spec
     return MetricEntry(
-        name, options, scorer.signature, spec.needs, spec.same_timing, spec.cost, spec.accelerated
+        name,
+        chosen,
+        scorer.signature,
+        spec.needs,
+        spec.same_timing,
+        spec.cost,
+        spec.accelerated,
+        spec.media,
     )
 
 
@@ -323,6 +342,18 @@ def _classifier(run: Run, plan: Plan) -> Path:
             "row source."
         ),
     }
+    return directory
+
+
+def _mouth_readout(run: Run, plan: Plan) -> Path:
+    from doppelbench.metrics.mouth_readout import train_readout
+
+    directory = run.directory / "systems" / READOUT
+    if not directory.is_dir():
+        say("learning to read the mouths of the targets from their natural films")
+        partial = directory.with_name(f".{READOUT}.partial")
+        train_readout([clip for clip in plan.training_clips() if clip.speaker in plan.targets]).save(partial)
+        partial.rename(directory)
     return directory
 
 
@@ -389,15 +420,37 @@ def _compared_with(scorer: MetricEntry, trial: Trial) -> Clip | None:
     return trial.reference if "ref" in scorer.needs else None
 
 
+def _suffix(run: Run) -> str:
+    return TRACKS[run.info.plan["track"]][0].suffix
+
+
+def _face_of(run: Run, scorer: MetricEntry, trial: Trial) -> str | None:
+    """The film beside which the truth about the mouth lies that a metric of pictures needs.
+
+    For a metric that compares with the source it is the source's; else that of the person who is drawn.
+    """
+    if scorer.media == "audio":
+        return None
+    if "source" in scorer.needs:
+        return trial.source.video
+    if trial.reference is not None:
+        return trial.reference.video
+    return run.info.plan.get("faces", {}).get(trial.target)
+
+
 def _applies(scorer: MetricEntry, entry: Entry, trial: Trial) -> bool:
     """Whether a metric says anything of a system's answer to a trial.
 
     A conversion keeps the timing of its source, so a metric that compares sample by sample applies to rows
-    that are made from the reference alone; there it tells what the vocoder costs.
+    that are made from the reference, where it tells what the vocoder costs, and to trials in which the target
+    drives itself.
     """
     if "ref" in scorer.needs and trial.reference is None:
         return False
-    if scorer.same_timing and "reference" not in entry.needs:
+    own = trial.reference is not None and trial.reference.id == trial.source.id
+    if scorer.same_timing and "reference" not in entry.needs and not own:
+        return False
+    if "source" in scorer.needs and scorer.media != "audio" and trial.source.video is None:
         return False
     return not ("text" in scorer.needs and not trial.source.text)
 
@@ -405,7 +458,7 @@ def _applies(scorer: MetricEntry, entry: Entry, trial: Trial) -> bool:
 def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes: dict[str, str]) -> ItemRow:
     """Return the row of an item that is to be scored, or, when there is no output, the finished row saying
     why."""
-    output = run.output_path(entry.key, trial.id, ".flac")
+    output = run.output_path(entry.key, trial.id, _suffix(run))
     failure = run.output_path(entry.key, trial.id, ".failed.json")
     status, reason = "ok", ""
     if output.is_file():
@@ -449,13 +502,28 @@ def _plan_item(run: Run, entry: Entry, trial: Trial, scorer: MetricEntry, hashes
 
 def _score_task(run: Run, key: str, entry: Entry, trial: Trial, scorer: MetricEntry) -> Task:
     reference = _compared_with(scorer, trial)
-    output = run.output_path(entry.key, trial.id, ".flac")
+    output = run.output_path(entry.key, trial.id, _suffix(run))
     options = dict(scorer.options)
     if scorer.name == "sca":
         options["sources"] = {trial.id: trial.source.speaker}
-    clip = Clip(trial.id, trial.target, audio=str(output), text=trial.source.text, split="test")
+    clip = Clip(
+        trial.id,
+        trial.target,
+        audio=str(output),
+        video=_face_of(run, scorer, trial),
+        text=trial.source.text,
+        split="test",
+    )
     return score_task(
-        key, scorer.name, options, output, reference, clip, scorer.cost, accelerated=scorer.accelerated
+        key,
+        scorer.name,
+        options,
+        output,
+        reference,
+        clip,
+        scorer.cost,
+        media=scorer.media,
+        accelerated=scorer.accelerated,
     )
 
 
@@ -585,9 +653,11 @@ def rescore_run(folder: Path, *, metrics: Sequence[str] | None, engine: Engine) 
         if "metrics" not in plan:
             raise ConfigError(f"{folder} was never scored; finish it with the command that began it")
         stored = {entry["name"]: entry["options"] for entry in plan["metrics"]}
+        # The folder may have been moved, or named from elsewhere, since it was scored.
         if "sca" in stored:
-            # The folder may have been moved, or named from elsewhere, since it was scored.
             stored["sca"] = {"classifier": str(folder / "systems" / CLASSIFIER)}
+        if "mouth_following" in stored:
+            stored["mouth_following"] = {"readout": str(folder / "systems" / READOUT)}
         wanted = list(metrics or stored)
         for name in wanted:
             stored.setdefault(name, {})

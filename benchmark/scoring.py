@@ -9,6 +9,7 @@ from doppelbench.benchmark.figures import compute_figures
 from doppelbench.benchmark.pairs import Pair, read_pairs
 from doppelbench.benchmark.progress import TaskProgress
 from doppelbench.benchmark.tasks import failed_status, score_task
+from doppelbench.benchmark.tracks.registry import TRACKS
 from doppelbench.benchmark.work import trial_from_dict
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError, MediaError
@@ -29,7 +30,8 @@ PROBED = 200
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """A metric with its name and options as they cross to a worker."""
+    """A metric with the name it was asked for by, options included, and its options as they cross to a
+    worker."""
 
     name: str
     options: Mapping[str, Any]
@@ -44,18 +46,17 @@ def choose_scorers(metrics: Sequence[str], pairs: Sequence[Pair]) -> list[Scorer
     """
     scorers = []
     for text in metrics:
-        name, options = metric_options(text)
-        scorer = Scorer(name, options, metric_from_string(text))
+        scorer = Scorer(text, metric_options(text)[1], metric_from_string(text))
         needs = scorer.metric.spec.needs
         if "ref" in needs and not any(pair.ref for pair in pairs):
-            raise InputError(f"{name} compares with a natural recording; name a file or folder with --ref")
+            raise InputError(f"{text} compares with a natural recording; name a file or folder with --ref")
         if "source" in needs and not any(pair.source for pair in pairs):
-            raise InputError(f"{name} compares with the source; name it in the column source of a manifest")
+            raise InputError(f"{text} compares with the source; name it in the column source of a manifest")
         if "text" in needs and not any(pair.text for pair in pairs):
-            raise InputError(f"{name} needs the words that should be said; name a table with --text")
+            raise InputError(f"{text} needs the words that should be said; name a table with --text")
         if "target" in needs and not any(pair.speaker for pair in pairs):
             raise InputError(
-                f"{name} needs the intended speaker; add a column speaker to the table of --text"
+                f"{text} needs the intended speaker; add a column speaker to the table of --text"
             )
         scorers.append(scorer)
     return scorers
@@ -124,7 +125,7 @@ def score_files(
 def _task(key: str, pair: Pair, scorer: Scorer) -> Task:
     spec = scorer.metric.spec
     place = pair.source if "source" in spec.needs else pair.ref if "ref" in spec.needs else None
-    natural = None if place is None else Clip(pair.id, pair.speaker or "", audio=str(place))
+    natural = None if place is None else Clip(pair.id, pair.speaker or "", audio=str(place), video=str(place))
     # What is known of the mouth lies beside the reference, from which a metric of pictures takes its box.
     film = str(pair.ref) if spec.media != "audio" and pair.ref is not None else None
     clip = Clip(pair.id, pair.speaker or "", audio=str(pair.out), video=film, text=pair.text, split="test")
@@ -136,6 +137,7 @@ def _task(key: str, pair: Pair, scorer: Scorer) -> Task:
         natural,
         clip,
         spec.cost,
+        media=spec.media,
         accelerated=spec.accelerated,
     )
 
@@ -197,10 +199,11 @@ def run_metrics(folder: Path) -> list[str]:
 def run_pairs(folder: Path) -> list[Pair]:
     """Outputs of a run with what they are compared with, for an estimate."""
     run = Run.open(folder)
+    track, _ = TRACKS[run.info.plan["track"]]
     pairs = []
     for system in run.info.plan["systems"]:
         for trial in map(trial_from_dict, run.info.plan["trials"]):
-            out = run.output_path(system["key"], trial.id, ".flac")
+            out = run.output_path(system["key"], trial.id, track.suffix)
             reference, source = trial.reference, trial.source
             pairs.append(
                 Pair(

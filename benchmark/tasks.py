@@ -21,6 +21,7 @@ def score_task(
     clip: Clip,
     cost: float,
     *,
+    media: str = "audio",
     accelerated: bool = False,
 ) -> Task:
     """Return the task that scores one output with one metric.
@@ -33,11 +34,14 @@ def score_task(
         reference: natural recording to compare with, for a metric that needs one.
         clip: what should be heard.
         cost: milliseconds per second of audio, so that long work starts first.
+        media: whether the metric reads sound or pictures, as :class:`~doppelbench.metrics.metric.MetricSpec`
+            has it.
         accelerated: whether the metric runs a model that gains from a GPU.
     """
     ref = None
     if reference is not None:
-        ref = {"path": reference.audio, "start": reference.start, "end": reference.end}
+        path = reference.audio if media == "audio" else reference.video
+        ref = {"path": path, "start": reference.start, "end": reference.end}
     arguments = {
         "metric": metric,
         "options": canonical_json(options),

@@ -35,6 +35,20 @@ def trial_from_dict(values: Mapping[str, Any]) -> Trial:
     )
 
 
+def cut_film(*, clip: Mapping[str, Any], framing: Mapping[str, Any], directory: str) -> dict[str, Any]:
+    """Cut the film of one clip.
+
+    Returns:
+        Fields of the clip with its cut film, or status and reason.
+    """
+    from doppelbench.corpora.films import Framing, framed_clip
+
+    try:
+        return {"clip": asdict(framed_clip(Clip(**clip), Framing(**framing), Path(directory)))}
+    except MediaError as error:
+        return {"status": error.status, "reason": error.reason}
+
+
 def build_system(name: str, preset: str | None, settings: Mapping[str, Any], target: str | None) -> Any:
     """Make an untrained system: a preset with single hyperparameters replaced.
 
@@ -199,9 +213,12 @@ def synthesize_trial(
     clips: str,
     trial: Mapping[str, Any],
     output: str,
+    suffix: str = ".flac",
     vocoder: str | None = None,
 ) -> dict[str, Any]:
     """Answer one trial and write the output, or write why there is none.
+
+    A film has an mp4 beside it for people to look at.
 
     Args:
         name: of the system.
@@ -209,36 +226,51 @@ def synthesize_trial(
         clips: natural clips of the target for a system that enrols it or a reference row, as JSON.
         trial: fields of the trial.
         output: path of the output without its suffix.
+        suffix: ``.flac`` where sound is asked for, ``.mkv`` where it is a film.
         vocoder: directory of a trained vocoder that takes the place of the system's own.
 
     Returns:
         Status and reason of the trial.
     """
-    from doppelbench.corpora.media import write_audio
     from doppelbench.engine.files import write_json
 
-    sound, failure = Path(f"{output}.flac"), Path(f"{output}.failed.json")
+    produced_file, failure = Path(f"{output}{suffix}"), Path(f"{output}.failed.json")
     try:
         if directory is None:
             system = _reference_row(name, clips)
         else:
             system = _trained(name, directory, trial["target"], clips, vocoder)
         produced = system.convert(trial_from_dict(trial))
-        write_audio(sound, produced.audio)
+        _write_output(produced_file, produced)
     except MediaError as error:
         result = {"status": error.status, "reason": error.reason}
-        sound.unlink(missing_ok=True)
+        produced_file.unlink(missing_ok=True)
         write_json(failure, result)
         return result
     failure.unlink(missing_ok=True)
     return {"status": "ok", "reason": ""}
 
 
+def _write_output(path: Path, produced: Any) -> None:
+    from doppelbench.corpora.media import write_audio, write_preview, write_video
+
+    if path.suffix == ".flac":
+        write_audio(path, produced.audio)
+        return
+    if produced.video is None:
+        raise MediaError("missing", "the system made no pictures")
+    film = replace(produced.video, audio=produced.audio or produced.video.audio)
+    # The preview first: an output that is there is whole.
+    write_preview(path.with_suffix(".mp4"), film)
+    write_video(path, film)
+
+
 @lru_cache(maxsize=32)
 def _metric(name: str, options: str) -> Any:
-    from doppelbench.metrics.registry import metric
+    from doppelbench.metrics.registry import metric, metric_options
 
-    return metric(name, **json.loads(options))
+    base, _ = metric_options(name)
+    return metric(base, **json.loads(options))
 
 
 def score_item(
@@ -252,8 +284,8 @@ def score_item(
     """Score one output with one metric; a file that cannot be read becomes a status.
 
     Args:
-        metric: name of the metric.
-        options: its options as JSON.
+        metric: name of the metric, with or without the options that tell it from others of that name.
+        options: all its options as JSON.
         out: path of the output, a video where the metric scores pictures.
         ref: path, start and end of the reference, or None.
         clip: fields of the clip that says what should be heard.

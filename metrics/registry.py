@@ -36,6 +36,7 @@ BUILT_IN = {
     "mcd_mel": "doppelbench.metrics.mcd_mel:MelBandCepstralDistance",
     "mel_l1": "doppelbench.metrics.mel_l1:MelDistance",
     "mer": "doppelbench.metrics.mer:MatchErrorRate",
+    "mouth_following": "doppelbench.metrics.mouth_following:MouthFollowing",
     "mouth_opening": "doppelbench.metrics.mouth_opening:MouthOpeningCorrelation",
     "pesq_nb": "doppelbench.metrics.pesq_nb:NarrowBandPesq",
     "pesq_nb_raw": "doppelbench.metrics.pesq_nb_raw:RawNarrowBandPesq",

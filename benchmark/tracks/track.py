@@ -1,6 +1,24 @@
-"""What a track is: its metrics, its ranking rule and its reference rows."""
+"""What a track is: its trials, its metrics, its ranking rule and its reference rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from doppelbench.corpora.clip import Clip, Trial
+
+
+class MakeTrials(Protocol):
+    """Lists the trials of a track; what the arguments mean is said by the track's own function."""
+
+    def __call__(
+        self,
+        clips: Sequence[Clip],
+        targets: Sequence[str],
+        *,
+        sources: Literal["unseen", "all", "own"] | Sequence[str] = "unseen",
+        per_target: int | None = None,
+        source_clips: Sequence[Clip] | None = None,
+    ) -> list[Trial]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +31,7 @@ class Track:
         metrics: metrics scored by default.
         ranking: metrics that order a board, the first deciding.
         reference_rows: systems that are always run beside the competing ones.
+        media: whether an output is sound alone or pictures with sound.
     """
 
     name: str
@@ -20,3 +39,32 @@ class Track:
     metrics: tuple[str, ...]
     ranking: tuple[str, ...]
     reference_rows: tuple[str, ...]
+    media: Literal["audio", "video"] = "audio"
+
+    @property
+    def suffix(self) -> str:
+        """Of the lossless file that an output is kept in."""
+        return ".flac" if self.media == "audio" else ".mkv"
+
+
+def is_source(speaker: str, sources: str | Sequence[str], targets: Sequence[str]) -> bool:
+    """Whether a speaker who is not the target of a trial may drive it."""
+    if sources == "all":
+        return True
+    return speaker not in targets if sources == "unseen" else speaker in sources
+
+
+def spread(clips: Sequence[Clip], limit: int) -> list[Clip]:
+    """Take at most ``limit`` clips in turn from every speaker, each speaker starting at another sentence."""
+    by_speaker: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_speaker.setdefault(clip.speaker, []).append(clip)
+    queues = [
+        own[(index * len(own)) // len(by_speaker) :] + own[: (index * len(own)) // len(by_speaker)]
+        for index, own in enumerate(by_speaker.values())
+    ]
+    chosen: list[Clip] = []
+    for turn in range(max((len(queue) for queue in queues), default=0)):
+        chosen.extend(queue[turn] for queue in queues if turn < len(queue))
+    kept = {clip.id for clip in chosen[:limit]}
+    return [clip for clip in clips if clip.id in kept]

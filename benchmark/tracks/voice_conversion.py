@@ -8,9 +8,10 @@ need one.
 from collections.abc import Sequence
 from typing import Literal
 
-from doppelbench.benchmark.tracks.track import Track
+from doppelbench.benchmark.tracks.track import Track, is_source, spread
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.corpus import normalize_text
+from doppelbench.corpora.errors import InputError
 
 TRACK = Track(
     name="voice-conversion",
@@ -21,11 +22,11 @@ TRACK = Track(
 )
 
 
-def voice_conversion_trials(
+def make_trials(
     clips: Sequence[Clip],
     targets: Sequence[str],
     *,
-    sources: Literal["unseen", "all"] | Sequence[str] = "unseen",
+    sources: Literal["unseen", "all", "own"] | Sequence[str] = "unseen",
     per_target: int | None = None,
     source_clips: Sequence[Clip] | None = None,
 ) -> list[Trial]:
@@ -35,13 +36,18 @@ def voice_conversion_trials(
         clips: clips of the test split; those of the targets serve as references.
         targets: speakers to convert into.
         sources: ``unseen`` takes utterances of speakers that are nobody's target, ``all`` those of every
-            other speaker, a list those of the speakers in it.
+            other speaker, a list those of the speakers in it; ``own`` has no meaning here.
         per_target: at most so many trials for a target, spread evenly over source speakers and sentences.
         source_clips: utterances to convert, when they come from another corpus than the targets.
 
     Returns:
         Trials ordered by target and source; an id is ``<source clip>_to_<target>``.
+
+    Raises:
+        InputError: ``own`` sources.
     """
+    if sources == "own":
+        raise InputError("trials.sources: nobody is converted into himself; name unseen, all or speakers")
     references: dict[tuple[str, str], Clip] = {}
     for clip in clips:
         if clip.speaker in targets and clip.text:
@@ -52,9 +58,7 @@ def voice_conversion_trials(
         usable = [
             clip
             for clip in sorted(candidates, key=lambda clip: (clip.speaker, clip.id))
-            if clip.audio is not None
-            and clip.speaker != target
-            and _is_source(clip.speaker, sources, targets)
+            if clip.audio is not None and clip.speaker != target and is_source(clip.speaker, sources, targets)
         ]
         if per_target is not None:
             usable = spread(usable, per_target)
@@ -62,25 +66,3 @@ def voice_conversion_trials(
             reference = references.get((target, normalize_text(clip.text))) if clip.text else None
             trials.append(Trial(f"{clip.id}_to_{target}", clip, target, reference))
     return trials
-
-
-def _is_source(speaker: str, sources: str | Sequence[str], targets: Sequence[str]) -> bool:
-    if sources == "all":
-        return True
-    return speaker not in targets if sources == "unseen" else speaker in sources
-
-
-def spread(clips: Sequence[Clip], limit: int) -> list[Clip]:
-    """Take at most ``limit`` clips in turn from every speaker, each speaker starting at another sentence."""
-    by_speaker: dict[str, list[Clip]] = {}
-    for clip in clips:
-        by_speaker.setdefault(clip.speaker, []).append(clip)
-    queues = [
-        own[(index * len(own)) // len(by_speaker) :] + own[: (index * len(own)) // len(by_speaker)]
-        for index, own in enumerate(by_speaker.values())
-    ]
-    chosen: list[Clip] = []
-    for turn in range(max((len(queue) for queue in queues), default=0)):
-        chosen.extend(queue[turn] for queue in queues if turn < len(queue))
-    kept = {clip.id for clip in chosen[:limit]}
-    return [clip for clip in clips if clip.id in kept]

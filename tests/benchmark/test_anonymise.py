@@ -9,7 +9,7 @@ from synthetic_corpus import TALKERS
 
 from doppelbench.benchmark.config import load_recipe
 from doppelbench.benchmark.run import execute
-from doppelbench.benchmark.tracks.voice_conversion import voice_conversion_trials
+from doppelbench.benchmark.tracks.voice_conversion import make_trials
 from doppelbench.corpora.readers.csv import read_csv
 from doppelbench.corpora.talkers.voices import VOICES
 
@@ -26,9 +26,7 @@ def test_the_one_voice_is_a_target_of_the_built_in_corpus_and_its_figures_are_as
 def test_every_other_speaker_is_a_source(manifest):
     recipe = load_recipe("anonymise")
     clips = [clip for clip in read_csv(manifest).clips() if clip.split == "test"]
-    trials = voice_conversion_trials(
-        clips, ["ana"], sources=recipe.trials.sources, per_target=recipe.trials.per_target
-    )
+    trials = make_trials(clips, ["ana"], sources=recipe.trials.sources, per_target=recipe.trials.per_target)
     others = {talker.name for talker in TALKERS} - {"ana"}
     assert {trial.source.speaker for trial in trials} == others
     assert len(trials) == len([clip for clip in clips if clip.speaker != "ana"])
