@@ -17,7 +17,9 @@ import numpy as np
 
 from doppelbench.benchmark.budget import budget_table
 from doppelbench.benchmark.experiment_tables import FAIRNESS, differing_corpora
+from doppelbench.benchmark.film_examples import film_example
 from doppelbench.benchmark.tables import format_value
+from doppelbench.benchmark.tracks.registry import TRACKS
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.engine.run import output_path
@@ -307,6 +309,8 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
     for row in heard.to_dict("records"):
         statistics = json.loads(row["statistics"])
         scores[(row["system"], row["trial"])] = {"heard": statistics["hypothesis"]}
+    with_films = TRACKS[record["track"]][0].media == "video"
+    examples = choose_examples(trials)
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = template.from_string(
         resources.files("doppelbench.benchmark").joinpath("report.html.j2").read_text()
@@ -328,7 +332,10 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
         ],
         speakers=[figure for figure in figures if figure["metric"] == "sca"],
         training=training_plot(run),
-        examples=[example_players(run, trial, systems, scores) for trial in choose_examples(trials)],
+        examples=[] if with_films else [example_players(run, trial, systems, scores) for trial in examples],
+        films=[
+            film_example(run, trial, systems, record["faces"]) for trial in (examples if with_films else [])
+        ],
         failures=failed.head(50).to_dict("records"),
         n_failures=len(failed),
     )

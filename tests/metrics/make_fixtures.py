@@ -51,6 +51,17 @@ MOUTHS = {
     "one frame late": ({"seed": 1}, {"seed": 1, "lag": 1}),
     "another mouth with noise": ({"seed": 2}, {"seed": 3, "noise": 25}),
 }
+# Film that the readout is learned from, film of the person who speaks, film that is drawn.
+FOLLOWED = {
+    "the speaker's own motion": ({"seed": 1}, {"seed": 2}, {"seed": 2}),
+    "one frame late": ({"seed": 1}, {"seed": 2}, {"seed": 2, "lag": 1}),
+    "another motion with noise": ({"seed": 1}, {"seed": 2}, {"seed": 3, "noise": 20}),
+    "more frames than pixels": (
+        {"seed": 4, "frames": 60, "size": 32},
+        {"seed": 5, "size": 32},
+        {"seed": 5, "size": 32},
+    ),
+}
 TEXTS = [
     ("x", "x x y y"),
     ("x y x", "x z"),
@@ -63,7 +74,10 @@ TEXTS = [
 
 def write(name: str, source: str, cases: list[dict], **extra: object) -> None:
     """Write one fixture file."""
-    content = {"metric": name, "expected_from": source, **extra, "cases": cases, "contract": CONTRACT[name]}
+    content = {"metric": name, "expected_from": source, **extra, "cases": cases}
+    # Metrics of pictures have their verdicts in a file of their own.
+    if name in CONTRACT:
+        content["contract"] = CONTRACT[name]
     (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -363,6 +377,36 @@ def mouth_cases() -> list[dict]:
     return cases
 
 
+def following_cases() -> list[dict]:
+    """A readout by least squares on stacked equations, learned from one film, read from another, against the
+    truth of a third."""
+    cases = []
+    for name, (learned, source, out) in FOLLOWED.items():
+        (natural, truth), (_, spoken), (made, _) = (
+            talking_picture(**spec) for spec in (learned, source, out)
+        )
+        opening = np.array(truth["mouth_opening"])
+        x, y, width = (truth[key][0] for key in ("mouth_x", "mouth_y", "mouth_width"))
+        across, down = 0.65 * width, opening.max() / 2 + 0.25 * width
+        rows, columns = (
+            slice(int(np.floor(middle - reach)), int(np.ceil(middle + reach)))
+            for middle, reach in ((y, down), (x, across))
+        )
+        films = [
+            blurred(film.frames[:, rows, columns], 0.1 * width).reshape(len(film.frames), -1)
+            for film in (natural, made)
+        ]
+        centred = films[0] - films[0].mean(axis=0)
+        penalty = 0.1 * np.linalg.norm(centred, 2)
+        equations = np.vstack([centred, penalty * np.eye(centred.shape[1])])
+        answers = np.append(opening - opening.mean(), np.zeros(centred.shape[1]))
+        weights = np.linalg.lstsq(equations, answers, rcond=None)[0]
+        value = scipy.stats.pearsonr(films[1] @ weights, spoken["mouth_opening"]).statistic
+        case = {"name": name, "learned": learned, "source": source, "out": out}
+        cases.append(case | {"expected": float(value), "tolerance": 1e-9})
+    return cases
+
+
 def write_picture_fixtures() -> None:
     """Write the fixture files of the metrics of pictures."""
     error, ratio = skimage.metrics.mean_squared_error, skimage.metrics.peak_signal_noise_ratio
@@ -379,6 +423,7 @@ def write_picture_fixtures() -> None:
     library = f"torch {metadata.version('torch').partition('+')[0]}, random weights"
     write("lpips", library, picture_cases(perceptual_distance, 1e-5))
     write("mouth_opening", f"NumPy {np.__version__} least squares", mouth_cases())
+    write("mouth_following", f"NumPy {np.__version__} least squares", following_cases())
 
 
 def librosa_features(samples: np.ndarray) -> list[float]:

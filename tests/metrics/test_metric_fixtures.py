@@ -9,7 +9,9 @@ from metric_examples import speech_like
 from safetensors.numpy import save_file
 from video_examples import lpips_weights, moving_picture, talking_picture, write_talking_clip
 
+from doppelbench.corpora.clip import Clip
 from doppelbench.metrics import metric_class
+from doppelbench.metrics.mouth_readout import train_readout
 from doppelbench.metrics.registry import BUILT_IN, metric
 from doppelbench.metrics.sca import features
 
@@ -43,7 +45,10 @@ def test_signal_pair_has_the_value_of_the_reference_library(name, case):
     assert score.value == pytest.approx(case["expected"], abs=case["tolerance"])
 
 
-@pytest.mark.parametrize(("name", "case"), cases(*sorted(set(PICTURE_METRICS) - {"mouth_opening"})))
+@pytest.mark.parametrize(
+    ("name", "case"),
+    cases(*sorted(set(PICTURE_METRICS) - {"mouth_opening", "mouth_following"})),
+)
 def test_pair_of_films_has_the_value_of_the_reference_library(name, case, tmp_path):
     options = case.get("options", {})
     if name == "lpips":
@@ -59,6 +64,20 @@ def test_mouth_has_the_correlation_of_the_reference_library(name, case, tmp_path
     ref, clip = write_talking_clip(tmp_path, **case["ref"])
     out, _ = talking_picture(**case["out"])
     score = metric(name).item(out=out, ref=ref, clip=clip)
+    assert score.value == pytest.approx(case["expected"], abs=case["tolerance"])
+
+
+@pytest.mark.parametrize(("name", "case"), cases("mouth_following"))
+def test_mouth_follows_as_by_the_reference_library(name, case, tmp_path):
+    folders = [tmp_path / part for part in ("learned", "source")]
+    for folder in folders:
+        folder.mkdir()
+    _, learned = write_talking_clip(folders[0], **case["learned"])
+    spoken, source = write_talking_clip(folders[1], **case["source"])
+    out, _ = talking_picture(**case["out"])
+    scorer = metric(name, readout=train_readout([learned]))
+    score = scorer.item(out=out, ref=spoken, clip=Clip("t", "someone", video=source.video))
+    assert score.status == "ok"
     assert score.value == pytest.approx(case["expected"], abs=case["tolerance"])
 
 
