@@ -11,6 +11,7 @@ the seed still needs the original outputs to redo the draw.
 import hashlib
 import math
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,11 @@ def make_study(
     count = len(everything) + len(blocks) + len(renderings) + 1
     names = _names(generator, count)
     files = {how: f"{names.pop()}.{'mp4' if is_video(how.path) else 'wav'}" for how in renderings}
-    durations = _write_media(folder / RATERS / MEDIA, files, rate, spoken, notes)
+    # A study that was interrupted is not there.
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    media = partial / RATERS / MEDIA
+    durations = _write_media(media, files, rate, spoken, notes)
     named = [[(names.pop(), screen) for screen in block] for block in blocks]
     shown_first = [(names.pop(), screen) for screen in training]
     screens = dict(entry for block in [*named, shown_first] for entry in block)
@@ -173,7 +178,7 @@ def make_study(
         ),
         rules=plan.rules,
         recruitment=plan.recruitment,
-        media={name: sha256_of(folder / RATERS / MEDIA / name) for name in sorted(files.values())},
+        media={name: sha256_of(media / name) for name in sorted(files.values())},
     )
     key = Key(
         study=study.id,
@@ -184,8 +189,9 @@ def make_study(
         entries={name: _entry(screen) for name, screen in screens.items()},
         sources={name: _origin(how) for how, name in files.items()},
     )
-    sealed = write_study(folder, study, key)
-    os.utime(folder / RATERS / STUDY, (FILE_TIME, FILE_TIME))
+    sealed = write_study(partial, study, key)
+    os.utime(partial / RATERS / STUDY, (FILE_TIME, FILE_TIME))
+    os.replace(partial, folder)
     return MadeStudy(sealed, tuple(notes))
 
 

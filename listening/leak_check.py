@@ -12,6 +12,7 @@ is a ``note`` and no ``leak``.
 import contextlib
 import csv
 import io
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -22,7 +23,7 @@ import numpy as np
 
 from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.level import active_level
-from doppelbench.corpora.media import read_audio, sha256_of
+from doppelbench.corpora.media import probe, read_audio, sha256_of
 from doppelbench.listening.containers import film_format, mp4_boxes, wav_chunks
 from doppelbench.listening.fields import BLOCK, ITEM, split_numbered
 from doppelbench.listening.guessing import guess_system
@@ -78,7 +79,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """What can be told of a media file without understanding it."""
+    """What can be told of a media file without understanding it; NaN where it has no sound."""
 
     duration: float
     size: float
@@ -288,14 +289,16 @@ def _containers(folder: Path, media: Sequence[Path], names: set[str]) -> Iterato
 
 
 def _measure(path: Path) -> _Measured:
+    info, size = probe(path), path.stat().st_size
+    inner = size
+    if info.kind == "video":
+        inner = sum(length for name, length in mp4_boxes(path) if name != "free")
+    if info.rate is None:
+        return _Measured(info.seconds, size, math.nan, math.nan, math.nan, inner)
     audio = read_audio(path)
     first, last = speech_span(audio.samples, audio.rate)
-    size = path.stat().st_size
-    inner = size
-    if path.suffix == ".mp4":
-        inner = sum(length for name, length in mp4_boxes(path) if name != "free")
     return _Measured(
-        duration=audio.seconds,
+        duration=info.seconds,
         size=size,
         level=active_level(audio.samples, audio.rate),
         lead=first / audio.rate,

@@ -8,12 +8,12 @@ from typing import Literal
 
 from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.listening.balance import spread_over_targets
-from doppelbench.listening.plans import Plan
+from doppelbench.listening.plans import PAIR_QUESTIONS, Plan
 from doppelbench.listening.stimuli import Treatment, is_video, natural_seconds
 from doppelbench.listening.study import QuestionName
 
-# How the row made here is called in the key.
-LOW_PASS = "low-pass-3.5k"
+# How natural recordings and the row made here are called in the key.
+NATURAL, LOW_PASS = "natural", "low-pass-3.5k"
 Rows = Mapping[str, Mapping[str, "Sound"]]
 
 
@@ -23,7 +23,8 @@ class Sound:
 
     Attributes:
         system: key of the system, or name of the reference row.
-        kind: of the row.
+        kind: ``reference`` is the target's natural recording of the words, ``anchor`` another row that pins
+            the scale (the unconverted source, a vocoder's copy).
         trial: id.
         target: whose voice was asked for.
         source: who spoke.
@@ -51,7 +52,18 @@ def list_rows(
     pairs: Sequence[tuple[str, str]] | None,
     notes: list[str],
 ) -> dict[str, dict[str, Sound]]:
-    """Sounds by row and trial: systems, then references and anchors as far as the plan wants them."""
+    """Sounds by row and trial: systems, then references and anchors as far as the plan wants them.
+
+    Args:
+        folder: of the study, for messages.
+        sounds: in any order.
+        plan: says which rows are rated.
+        pairs: those that are compared, or None.
+        notes: get what the plan wants and is not there.
+
+    Raises:
+        InputError: a sound given twice, a trial of two targets, or too few systems.
+    """
     rows: dict[str, dict[str, Sound]] = {}
     trials: dict[str, Sound] = {}
     for sound in sorted(sounds, key=lambda sound: (sound.system, sound.trial)):
@@ -92,14 +104,19 @@ def list_rows(
     if plan.anchors:
         found |= {name: own for name, own in rows.items() if kinds[name] == "anchor"}
         if natural:
-            first = next(iter(natural.values()))
             found[LOW_PASS] = {
                 trial: replace(sound, system=LOW_PASS, kind="anchor", treatment="low-pass")
-                for trial, sound in first.items()
+                for trial, sound in natural[natural_row(natural) or NATURAL].items()
             }
         else:
             notes.append("there is no natural recording to make the low-passed anchor of")
     return found
+
+
+def natural_row(rows: Rows) -> str | None:
+    """The row of natural recordings: ``natural``, or the first of the references; None without one."""
+    found = [name for name, own in rows.items() if next(iter(own.values())).kind == "reference"]
+    return NATURAL if NATURAL in found else next(iter(found), None)
 
 
 def modality_of(folder: Path, rows: Rows) -> Literal["audio", "video"]:
@@ -183,7 +200,7 @@ def choose_trials(
     ):
         if found < wanted:
             notes.append(f"the plan {plan.name} asks for {wanted} {name}, there are {found}")
-    if "similarity" in asked:
+    if asked & {"similarity", *PAIR_QUESTIONS}:
         _refuse_itself(folder, rows, chosen)
     taken = broken | {sound.trial for sound in chosen}
     left = (sound for sound in complete if sound.trial not in taken)

@@ -8,12 +8,12 @@ import numpy as np
 
 from doppelbench.listening.balance import balanced_order, latin_blocks, shuffled
 from doppelbench.listening.plans import PAIR_QUESTIONS, Plan
-from doppelbench.listening.rows import Rows, Sound
+from doppelbench.listening.rows import NATURAL, Rows, Sound, natural_row
 from doppelbench.listening.stimuli import Rendering, is_video
 from doppelbench.listening.study import ItemKind, QuestionName, Role
 
 # How what is made here is called in the key.
-NATURAL, DEGRADED = "natural", "degraded"
+DEGRADED = "degraded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,14 +172,8 @@ class ScreenMaker:
     ) -> tuple[Path, tuple[QuestionName, ...]] | None:
         """A natural recording, and of which questions it deserves the best answer: as many as can be."""
         video = is_video(sound.path)
-        reference = next(
-            (
-                own[sound.trial].path
-                for own in self.rows.values()
-                if sound.trial in own and own[sound.trial].kind == "reference"
-            ),
-            None,
-        )
+        row = natural_row(self.rows)
+        reference = None if row is None else self.rows[row][sound.trial].path
         deserved: list[tuple[Path | None, set[str]]] = [
             (sound.source_sample, {"naturalness", "consistency", "preference"}),
             (sound.target_sample, {"naturalness", "similarity", "preference", "abx"}),

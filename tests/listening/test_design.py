@@ -315,6 +315,33 @@ def test_one_loud_peak_makes_all_sounds_quieter_and_a_note_says_so(tmp_path, sou
     assert max(levels) - min(levels) < 0.1
 
 
+def test_the_natural_row_is_the_one_of_that_name(tmp_path, sounds):
+    given = [replace(sound, kind="reference") if sound.system == "alpha" else sound for sound in sounds]
+    make_study(tmp_path / "s", given, replace(P808, targets=3, trials=3, training=0), seed=0, run="r")
+    key = read_key(tmp_path / "s")
+    paths = {name: key.sources[name] for name in key.sources}
+    assert {entry.systems for entry in key.entries.values() if entry.kind == "reference"} == {
+        ("alpha",),
+        ("natural",),
+    }
+    low_passed = [path for path in paths.values() if path.endswith("(low-pass)")]
+    assert len(low_passed) == 3
+    assert all("/natural/" in path for path in low_passed)
+
+
+def test_a_study_that_broke_off_is_not_there_and_can_be_made_again(tmp_path, sounds):
+    bad = tmp_path / "bad.flac"
+    bad.write_bytes(b"fLaC no more")
+    given = [replace(sound, target_sample=bad) for sound in sounds]
+    plan = replace(EXEMPLAR_2021, targets=3, trials=3, traps=0)
+    with pytest.raises(InputError, match=r"bad\.flac"):
+        make_study(tmp_path / "s", given, plan, seed=0, run="r")
+    assert not (tmp_path / "s").exists()
+    make_study(tmp_path / "s", sounds, plan, seed=0, run="r")
+    read_key(tmp_path / "s")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.flac", "s"]
+
+
 def test_videos_make_a_study_too(tmp_path):
     sounds = []
     for place, system in enumerate(("alpha", "beta")):
@@ -404,16 +431,6 @@ def test_the_key_says_which_sound_of_a_pair_is_whose(studies):
 def test_nothing_that_raters_get_names_a_system_a_trial_or_a_person(studies, name):
     folder, _ = studies[name]
     for place, content in files_of(folder / "raters").items():
-        for secret in (
-            "alpha",
-            "beta",
-            "gamma",
-            "person",
-            "speaker1",
-            "words1",
-            "outputs",
-            ".flac",
-            "talkers",
-        ):
+        for secret in ("alpha", "beta", "person0", "person1", "words1", "outputs", ".flac", "talkers"):
             assert secret not in place
             assert place.endswith(".wav") or secret.encode() not in content

@@ -11,11 +11,12 @@ import pytest
 from study_sounds import ROWS, make_sounds
 
 from doppelbench.corpora.errors import InputError
-from doppelbench.corpora.media import Audio, read_audio, sha256_of, write_audio
+from doppelbench.corpora.media import Audio, Video, read_audio, sha256_of, write_audio, write_video
 from doppelbench.listening.design import make_study
 from doppelbench.listening.guessing import guess_system
 from doppelbench.listening.leak_check import check_no_leaks, find_leaks, names_in
 from doppelbench.listening.plans import EXEMPLAR_2021_AB, P808
+from doppelbench.listening.rows import Sound
 from doppelbench.listening.stimuli import FILE_TIME
 from doppelbench.listening.study import KEY, Key, Study, read_key, read_study, write_study
 
@@ -274,6 +275,52 @@ def test_one_side_for_one_system_is_found(tmp_path):
         lambda old: replace(old, entries=entries),
     )
     assert "alpha comes before beta in 12 of 12 pairs" in said(tmp_path / "s")
+
+
+@pytest.fixture
+def films(tmp_path):
+    """A study of videos without sound, of which one system's have much detail."""
+    generator, sounds = np.random.default_rng(0), []
+    for system in ("alpha", "beta"):
+        for n in range(12):
+            path = tmp_path / system / f"clip{n}.mkv"
+            path.parent.mkdir(exist_ok=True)
+            frames = np.full((6, 32, 32, 3), 90 + n, np.uint8)
+            if system == "beta":
+                frames = generator.integers(0, 256, frames.shape, np.uint8)
+            write_video(path, Video(frames, 25.0))
+            sounds.append(
+                Sound(system=system, kind="system", trial=f"clip{n}", target="ada", source="edith", path=path)
+            )
+    plan = replace(EXEMPLAR_2021_AB, targets=1, trials=12, traps=0)
+    make_study(tmp_path / "s", sounds, plan, seed=0, run="first run")
+    return tmp_path / "s"
+
+
+def test_videos_are_even_but_for_what_is_inside_of_the_container(films):
+    assert said(films) == ""
+    assert "the inner size tells the system of 100 % of the sounds" in said(films, "note")
+
+
+def test_a_tag_a_size_and_a_format_of_a_video_are_found(films):
+    import av
+
+    path = next((films / "raters" / "media").iterdir())
+    with av.open(str(path)) as source, av.open(str(films / "new.mp4"), "w") as out:
+        out.metadata["title"] = "made by alpha-net"
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    os.replace(films / "new.mp4", path)
+    os.utime(path, (FILE_TIME, FILE_TIME))
+    reseal(films)
+    assert f"{path.name}: holds the tag title" in said(films)
+    assert f"{path.name}: its size" in said(films)
+    path.write_bytes(b"no video")
+    reseal(films)
+    assert f"{path.name}: cannot be read" in said(films)
 
 
 def test_a_study_that_leaks_is_refused_with_the_first_leak(study):
