@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from command_line import cli
 
-from doppelbench.benchmark.ab_sheets import spread_over_targets, write_ab_sheets
+from doppelbench.benchmark.ab_sheets import write_ab_sheets
 from doppelbench.benchmark.config import AbTestConfig
 from doppelbench.benchmark.experiment_tables import measured_rows, published_part
 from doppelbench.benchmark.run import write_run_report
@@ -17,7 +17,8 @@ from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.media import Audio, write_audio
 from doppelbench.engine.run import Run
 from doppelbench.leaderboards.published_figures import find_published
-from doppelbench.listening.ab_sheet import AbPair, read_key
+from doppelbench.listening.leak_check import find_leaks
+from doppelbench.listening.study import read_key, read_study
 
 
 def table_of(folder):
@@ -118,22 +119,16 @@ def test_notes_of_a_published_table_are_printed_under_it():
     assert published_part([], "talkers") == []
 
 
-def test_pairs_are_spread_evenly_over_targets():
-    pairs = [AbPair(f"{t}{n}", t, ("a", "b")) for t in "xyz" for n in range(10)]
-    chosen = spread_over_targets(pairs, 7)
-    assert sorted(pair.target for pair in chosen) == ["x", "x", "x", "y", "y", "z", "z"]
-    assert len({pair.trial for pair in chosen}) == 7
-    assert {pair.trial for pair in spread_over_targets(pairs, 1000)} == {pair.trial for pair in pairs}
-    assert spread_over_targets([], 5) == []
-
-
-def test_sheets_hold_what_both_systems_answered_and_are_kept_once_made(tmp_path):
+def test_sheets_hold_what_both_systems_answered_and_are_kept_once_made(tmp_path, capsys):
     tone = np.sin(np.arange(4000) / 5).astype(np.float32)
     trials = []
     with Run.resume(tmp_path / "run", {}) as run:
         for number in range(5):
             source = Clip(f"s{number}", "cleo", "s.flac", text="words")
-            trials.append(Trial(f"s{number}_to_ana", source, "ana"))
+            natural = str(tmp_path / f"natural{number}.flac")
+            write_audio(natural, Audio(0.1 * tone[::-1], 16000))
+            reference = Clip(f"n{number}", "ana", natural) if number < 4 else None
+            trials.append(Trial(f"s{number}_to_ana", source, "ana", reference))
             for system in ("alpha", "beta")[: 1 if number == 0 else 2]:
                 path = run.output_path(system, trials[-1].id, ".flac")
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,16 +136,31 @@ def test_sheets_hold_what_both_systems_answered_and_are_kept_once_made(tmp_path)
         recipe = SimpleNamespace(ab_tests=[AbTestConfig(systems=("alpha", "beta"))], seed=0)
         plan = SimpleNamespace(recipe=recipe, trials=trials)
         (folder,) = write_ab_sheets(run, plan)
-        key = read_key(folder)
-        assert {row["trial"] for row in key} == {trial.id for trial in trials[1:]}
-        assert sorted(row["first"] for row in key) == ["alpha", "alpha", "beta", "beta"]
-        before = (folder / "key.csv").stat().st_mtime_ns
+        study, entries = read_study(folder), read_key(folder).entries
+        pairs = {name: entry for name, entry in entries.items() if entry.kind == "system"}
+        assert {entry.trial for entry in pairs.values()} == {trial.id for trial in trials[1:]}
+        assert sorted(entry.systems[0] for entry in pairs.values()) == ["alpha", "alpha", "beta", "beta"]
+        assert study.question("preference").text == "Which of the two do you prefer?"
+        # The natural recording is heard beside the pair where there is one.
+        with_target = {
+            entries[item.id].trial
+            for item in study.items
+            if item.id in pairs and "target" in {one.role for one in item.stimuli}
+        }
+        assert with_target == {trial.id for trial in trials[1:4]}
+        assert find_leaks(folder) == []
+        before = (folder / "key.json").stat().st_mtime_ns
         assert write_ab_sheets(run, plan) == [folder]
-        assert (folder / "key.csv").stat().st_mtime_ns == before
+        assert (folder / "key.json").stat().st_mtime_ns == before
+    assert "s0_to_ana is left out: no output of beta" in capsys.readouterr().err
 
 
 def test_two_systems_without_a_common_answer_have_no_sheet(tmp_path, capsys):
     with Run.resume(tmp_path / "run", {}) as run:
         recipe = SimpleNamespace(ab_tests=[AbTestConfig(systems=("alpha", "beta"))], seed=0)
         assert write_ab_sheets(run, SimpleNamespace(recipe=recipe, trials=[])) == []
-    assert "no trial that both alpha and beta answered" in capsys.readouterr().err
+        trial = Trial("s0", Clip("s0", "cleo", "s.flac"), "ana")
+        assert write_ab_sheets(run, SimpleNamespace(recipe=recipe, trials=[trial])) == []
+    said = capsys.readouterr().err
+    assert "no trial and no sound to be rated" in said
+    assert "no trial that both alpha and beta answered" in said

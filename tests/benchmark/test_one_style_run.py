@@ -8,7 +8,7 @@ from doppelbench.benchmark.config import validate
 from doppelbench.benchmark.run import execute
 from doppelbench.corpora.media import sha256_of
 from doppelbench.engine.run import Run
-from doppelbench.listening.ab_sheet import read_key
+from doppelbench.listening.study import read_key
 
 # Three trainings, each in a process of its own.
 pytestmark = pytest.mark.slow
@@ -63,9 +63,10 @@ def test_the_record_says_who_was_heard(run_folder):
 
 def test_listeners_get_a_sheet_for_each_pair(run_folder):
     for number, other in ((1, "two-people"), (2, "four-conditions")):
-        key = read_key(run_folder / "listening" / str(number))
-        assert len(key) == 2
-        assert sorted(row["first"] for row in key) == sorted(["exemplar", other])
+        entries = read_key(run_folder / "listening" / str(number)).entries.values()
+        pairs = [entry for entry in entries if entry.kind == "system"]
+        assert len(pairs) == 2
+        assert sorted(entry.systems[0] for entry in pairs) == sorted(["exemplar", other])
     given = (run_folder / "listening" / "1" / "raters").rglob("*")
     assert not any(b"exemplar" in path.read_bytes() for path in given if path.is_file())
 
