@@ -61,6 +61,8 @@ from doppelbench.listening.study import (
 
 # This share of the trials is at least as long as a trap, so that length does not tell one.
 AS_LONG_AS_TRAPS = 0.25
+# No trap asks for these: the undecided select the middle, and "five" may be heard as "four".
+UNASKED = frozenset({"3", "5", "same"})
 LOWEST_RATE = 8000
 # A peak that costs more than 6 dB for all is worth a note.
 QUIETER = 0.5
@@ -204,11 +206,11 @@ def _generator(seed: int, rows: Rows, trials: Sequence[Sound]) -> np.random.Gene
 
 
 def _instructions(plan: Plan, rate: int) -> dict[str, np.ndarray]:
-    """Spoken instructions of traps by answer; the answer is never the middle, which the undecided select."""
+    """Spoken instructions of traps, by answer."""
     if not plan.traps:
         return {}
-    outer = [answer for answer in plan.questions[0].answers if answer.value not in ("3", "same")]
-    texts = {answer.value: instruction_text(answer.value, answer.word) for answer in outer}
+    answers = [answer for answer in plan.questions[0].answers if answer.value not in UNASKED]
+    texts = {answer.value: instruction_text(answer.value, answer.word) for answer in answers}
     return speak_instructions(texts, rate)
 
 

@@ -204,7 +204,8 @@ def speak_instructions(texts: Mapping[str, str], rate: int = RATE) -> dict[str, 
     from doppelbench.corpora.talkers.settings import TalkersSettings
     from doppelbench.corpora.talkers.voices import Voice
 
-    voice = Voice("instruction", "female", "extra", variant="f2", rate=175)
+    # Of the synthesiser's voices the one whose numbers a recogniser understood best.
+    voice = Voice("instruction", "male", "extra", variant="m1", rate=150)
     spoken = {}
     with tempfile.TemporaryDirectory() as scratch:
         sentences = dict(texts)

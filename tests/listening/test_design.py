@@ -146,11 +146,11 @@ def test_gold_is_the_best_or_the_worst_in_turn(studies):
     assert counts[("natural",), "5"] == counts[("degraded",), "1"] == len(gold) // 2
 
 
-def test_traps_ask_for_outer_answers_and_training_spans_the_scale(studies):
+def test_traps_ask_for_distinct_answers_and_training_spans_the_scale(studies):
     folder, made = studies["p808"]
     key = read_key(folder)
     asked = {entry.expected["naturalness"] for entry in key.entries.values() if entry.kind == "trap"}
-    assert asked <= {"1", "2", "4", "5"}
+    assert asked <= {"1", "2", "4"}
     assert len(made.study.training) == 5
     shown = [key.entries[name].systems for name in made.study.training]
     assert ("natural",) in shown
