@@ -197,8 +197,8 @@ class Ballots:
         """What a rater does now; a block is given to those who have none.
 
         A block is given while fewer than ``raters_per_item`` people have finished it or are at it, the one
-        that has the fewest first. Somebody who has done nothing for the minutes allotted no longer counts, but may
-        still finish. Nobody gets a block, or another block with one of its items, a second time.
+        that has the fewest first. Somebody who has done nothing for the minutes allotted no longer counts,
+        but may still finish. Nobody gets a block, or another one with one of its items, a second time.
 
         Args:
             token: of the rater.

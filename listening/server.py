@@ -81,6 +81,7 @@ class Settings:
         prolific: people with Prolific's ids in the address get one token each.
         code: shown at the end; made up, once for a database, when it is empty.
         owner: token of the owner's page; made up, once for a database, when it is empty.
+        public_url: address under which others reach the server, where it stands behind another one.
     """
 
     blocks_per_rater: int = 1
@@ -88,6 +89,7 @@ class Settings:
     prolific: bool = False
     code: str = ""
     owner: str = field(default="", repr=False)
+    public_url: str = ""
 
 
 class ListeningServer(ThreadingHTTPServer):
@@ -120,7 +122,8 @@ class ListeningServer(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """Address of the server, without a slash at its end."""
-        return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
+        own = f"http://{self.server_address[0]!s}:{self.server_address[1]}"
+        return self.settings.public_url.rstrip("/") or own
 
     def rater_url(self, token: str) -> str:
         """Link of a rater."""

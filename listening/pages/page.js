@@ -5,7 +5,7 @@
   const PREVIEW_ID = "ASSIGNMENT_ID_NOT_AVAILABLE";
   const SUBMIT_HOSTS = ["https://www.mturk.com", "https://workersandbox.mturk.com"];
   // A step of the clock of a sound counts as heard when no more of it went by than of the wall clock, in seconds.
-  const STEP_SLACK = 0.15;
+  const STEP_SLACK = 0.25;
   const LONGEST_STEP = 2.5;
   // A sound that is let go before this, in seconds, is started and not continued.
   const STARTED = 0.05;
@@ -118,6 +118,7 @@
     let tries = 0;
     let dragging = false;
     let wanted = false;
+    let lastRate = 1;
 
     function mark() {
       last = media.currentTime;
@@ -125,7 +126,11 @@
     }
 
     function count() {
-      if (last === null || media.seeking) return;
+      if (media.seeking) return;
+      if (last === null) {
+        if (!media.paused) mark();
+        return;
+      }
       const step = media.currentTime - last;
       const clock = (performance.now() - lastClock) / 1000;
       const natural = media.playbackRate === 1 && step <= Math.min(LONGEST_STEP, clock + STEP_SLACK);
@@ -156,6 +161,8 @@
 
     function start() {
       wanted = true;
+      // Events may come late on a slow machine, when the sound is on its way already.
+      mark();
       // Where it could not be loaded the text below the sound says so.
       media.play().catch(() => { if (!media.error && wanted) say("The sound did not start. Please press Play again."); });
     }
@@ -187,21 +194,22 @@
     };
 
     media.addEventListener("play", () => {
-      mark();
+      if (last === null) mark();
       log("play", screen.item, role);
       screen.keep();
       show();
     });
-    media.addEventListener("playing", mark);
+    media.addEventListener("playing", count);
     media.addEventListener("timeupdate", () => { count(); show(); });
     media.addEventListener("pause", () => { count(); last = null; log("pause", screen.item, role); screen.keep(); show(); });
     media.addEventListener("ended", () => { wanted = false; count(); last = null; log("ended", screen.item, role); screen.keep(); show(); });
-    media.addEventListener("seeking", () => { last = null; log("seek", screen.item, Number(media.currentTime.toFixed(2))); });
-    media.addEventListener("seeked", () => { if (!media.paused) mark(); show(); });
+    media.addEventListener("seeking", () => { mark(); log("seek", screen.item, Number(media.currentTime.toFixed(2))); });
+    media.addEventListener("seeked", show);
     media.addEventListener("ratechange", () => {
       if (media.playbackRate === 1) return;
       screen.state.rate = Math.max(screen.state.rate, media.playbackRate);
-      log("rate", screen.item, media.playbackRate);
+      if (media.playbackRate !== lastRate) log("rate", screen.item, media.playbackRate);
+      lastRate = media.playbackRate;
       last = null;
       media.playbackRate = 1;
       say("Only normal speed counts.");
@@ -633,7 +641,11 @@
 
   function build() {
     const local = read(store) || {};
-    const saved = Object.assign(JSON.parse(root.dataset.state || "{}"), local.states || {});
+    const saved = Object.assign({}, local.states);
+    // Somebody may have gone on with another device.
+    Object.entries(JSON.parse(root.dataset.state || "{}")).forEach(([key, state]) => {
+      if (!saved[key] || state.revision > saved[key].revision) saved[key] = state;
+    });
     const places = Array.from(find("lt-places").children, (element) => element.dataset);
     const practice = read(trained) && mode !== "hosted" ? [] : places.filter((data) => data.training && data.item);
     const real = places.filter((data) => !data.training && data.item);

@@ -44,6 +44,7 @@ def write_scales(
     seconds: float = 0.3,
     questions: Sequence[Question] = (NATURALNESS, SIMILARITY),
     instructions: Sequence[str] = ("Rate each recording.",),
+    title: str = "Voices & pictures",
 ) -> Study:
     """A study with blocks of their own items, each an output and the voice that it should have."""
     names = [f"i{block}{place}" for block in range(blocks) for place in range(items)]
@@ -59,7 +60,7 @@ def write_scales(
     parts = tuple(
         Block(f"b{block}", tuple(names[block * items : (block + 1) * items])) for block in range(blocks)
     )
-    return _write(folder, made, parts, questions, practice, instructions, raters)
+    return _write(folder, made, parts, questions, practice, instructions, raters, title=title)
 
 
 def write_pairs(folder: Path, *, items: int = 2, seconds: float = 0.3) -> Study:
@@ -93,6 +94,7 @@ def _write(
     instructions: Sequence[str],
     raters: int,
     modality: str = "audio",
+    title: str = "Voices & pictures",
 ) -> Study:
     media = folder / RATERS / MEDIA
     media.mkdir(parents=True)
@@ -101,7 +103,7 @@ def _write(
             _sound(media / stimulus.file, stimulus.seconds, 220.0 * (number + 1))
     study = Study(
         id="5a",
-        title="Voices & pictures",
+        title=title,
         plan="small",
         modality=modality,  # type: ignore[arg-type]
         instructions=tuple(instructions),

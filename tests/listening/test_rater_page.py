@@ -2,6 +2,7 @@
 
 import csv
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,6 +112,8 @@ def axe(page: Any) -> list[str]:
 
 def test_rating_is_locked_until_every_sound_was_heard(browser: Any, study: Study, tmp_path: Path) -> None:
     with hosted(browser, tmp_path) as (page, _):
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
         agree(page)
         assert locked(page)
         assert "Locked: first listen to everything" in screen(page).inner_text()
@@ -124,6 +127,20 @@ def test_rating_is_locked_until_every_sound_was_heard(browser: Any, study: Study
         listen(page)
         assert not locked(page)
         assert page.locator("#lt-status").inner_text() == "You can answer now."
+        assert {"i01a.wav", "i01b.wav"} <= set(asked), "the next sounds are fetched ahead"
+
+
+@pytest.mark.slow
+def test_one_play_is_enough_on_a_slow_machine(browser: Any, study: Study, tmp_path: Path) -> None:
+    with hosted(browser, tmp_path) as (page, _):
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 10})
+        agree(page)
+        for _ in range(2):
+            listen(page)
+            for player in screen(page).locator(".lt-player").all():
+                player.get_by_role("button", name="Play again").click()
+            rate(page, "4 Good")
+            page.get_by_role("button", name="Next").click()
 
 
 def test_dragging_to_the_end_does_not_unlock(browser: Any, tmp_path: Path) -> None:
@@ -178,6 +195,9 @@ def test_four_times_the_speed_does_not_unlock(browser: Any, tmp_path: Path) -> N
         until(lambda: server.ballots.progress().votes == 1)
         (row,) = results(server, tmp_path / "results.csv")
         assert float(row["Answer.rate_0"]) == 4
+        with sqlite3.connect(server.database) as connection:
+            logged = connection.execute("SELECT value FROM events WHERE kind = 'rate' AND item = 'i00'")
+            assert {"4"} == {value for (value,) in logged}
 
 
 def test_a_block_can_be_done_with_the_keyboard_alone(browser: Any, tmp_path: Path) -> None:

@@ -152,6 +152,11 @@ def test_every_answer_says_what_browsers_may_do_with_it(server: ListeningServer,
         assert "Python" not in headers["Server"]
 
 
+def test_links_are_those_that_others_can_reach(tmp_path: Path, study: Study) -> None:
+    with serving(tmp_path, settings=Settings(public_url="https://lab.example.org/study/")) as server:
+        assert server.rater_url("t") == "https://lab.example.org/study/r/t"
+
+
 def test_only_this_machine_is_served_unless_told(server: ListeningServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
 
