@@ -7,39 +7,21 @@ Needs Playwright and a Chromium, as the tests of the page do, and uses their sma
 
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "listening"))
 
 from browser import chromium  # noqa: E402 - found beside the tests
+from serve_study import serving  # noqa: E402
 from small_study import write_scales  # noqa: E402
-
-from doppelbench.listening.server import ListeningServer, make_server  # noqa: E402
 
 SIZES = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
     "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
 }
 TITLE = "Rate the voices"
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[ListeningServer]:
-    """A server in a thread."""
-    server = make_server(folder, tokens=len(SIZES))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def photograph(browser: Any, url: str, options: dict[str, Any], path: Path) -> None:
@@ -61,7 +43,7 @@ def main() -> None:
     """Make both pictures."""
     with tempfile.TemporaryDirectory() as folder:
         write_scales(Path(folder), items=12, raters=10, title=TITLE)
-        with served(Path(folder)) as server:
+        with serving(Path(folder), tokens=len(SIZES)) as server:
             for browser in chromium():
                 for (name, options), token in zip(SIZES.items(), server.ballots.tokens(), strict=True):
                     photograph(browser, server.rater_url(token), options, ROOT / "docs" / f"rater-{name}.png")

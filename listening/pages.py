@@ -463,8 +463,8 @@ def _page(
             action=action,
             assets=assets,
             script=script,
-            css=_slim(page_asset("page.css")),
-            js=_slim(page_asset("page.js")),
+            css=_slim(page_asset("page.css")) if assets is None else "",
+            js=_slim(page_asset("page.js")) if assets is None and script else "",
         )
     )
 

@@ -4,19 +4,20 @@ import csv
 import re
 import sqlite3
 import time
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import pytest
 from browser import chromium
+from serve_study import serving
 from small_study import NATURALNESS, PREFERENCE, write_pairs, write_scales, write_videos
-from test_server import serving
 
 from doppelbench.listening.export import export_results
-from doppelbench.listening.pages import sheet_row, substitute, template
+from doppelbench.listening.pages import api_question, sheet_row, substitute, template, write_sheets
 from doppelbench.listening.server import ListeningServer
 from doppelbench.listening.study import Study
 
@@ -144,18 +145,23 @@ def test_one_play_is_enough_on_a_slow_machine(browser: Any, study: Study, tmp_pa
 
 
 def test_dragging_to_the_end_does_not_unlock(browser: Any, tmp_path: Path) -> None:
-    write_scales(tmp_path, seconds=2.0)
+    write_pairs(tmp_path, items=1, seconds=2.0)
     with hosted(browser, tmp_path) as (page, _):
         agree(page)
-        for player in screen(page).locator(".lt-player").all():
-            player.locator("audio").evaluate(
-                "media => new Promise(done => media.readyState ? done() : media.onloadedmetadata = done)"
+        paused, running = screen(page).locator(".lt-player").all()
+        for player in (paused, running):
+            media, play = player.locator("audio"), player.locator(".lt-play")
+            media.evaluate(
+                "one => new Promise(done => one.readyState ? done() : one.onloadedmetadata = done)"
             )
-            player.get_by_role("slider").fill("950")
-            player.locator(".lt-play").click()
-            player.locator("audio").evaluate(
-                "media => new Promise(done => media.ended ? done() : media.onended = done)"
-            )
+            if player is running:
+                play.click()
+                player.get_by_role("slider").fill("950")
+            else:
+                player.get_by_role("slider").fill("950")
+                play.click()
+            media.evaluate("one => new Promise(done => one.ended ? done() : one.onended = done)")
+            assert player.get_by_text("Heard", exact=True).count() == 0
         assert locked(page)
 
 
@@ -505,6 +511,29 @@ def test_a_preview_lets_nobody_submit(browser: Any, study: Study, tmp_path: Path
         assert sent == []
 
 
+@pytest.mark.parametrize(
+    ("submit_to", "action"),
+    [
+        ("https://workersandbox.mturk.com", "https://workersandbox.mturk.com/mturk/externalSubmit"),
+        ("https://thief.example.org", "https://www.mturk.com/mturk/externalSubmit"),
+    ],
+)
+def test_the_question_of_the_api_posts_to_the_platform_alone(
+    browser: Any, study: Study, submit_to: str, action: str
+) -> None:
+    question = api_question(study, study.blocks[0], media_url="https://media.example.org")
+    content = next(
+        one.text for one in ElementTree.fromstring(question.encode()) if one.tag.endswith("Content")
+    )
+    page = browser.new_page()
+    page.route("**/*", lambda route: route.fulfill(body=content, content_type="text/html; charset=utf-8"))
+    page.goto(f"https://task.example.org/?assignmentId=A1&hitId=H1&turkSubmitTo={quote(submit_to, safe='')}")
+    assert heading(page) == "Before you start"
+    assert page.locator("form").evaluate("one => one.action") == action
+    assert page.locator("input[name=assignmentId]").input_value() == "A1"
+    page.close()
+
+
 def test_enter_does_not_submit_half_a_block(browser: Any, study: Study, tmp_path: Path) -> None:
     with on_platform(browser, study, tmp_path, "assignmentId=A1") as (page, sent):
         agree(page)
@@ -521,8 +550,6 @@ def test_enter_does_not_submit_half_a_block(browser: Any, study: Study, tmp_path
 def test_the_preview_opens_from_disk_and_shows_what_would_be_sent(
     browser: Any, study: Study, tmp_path: Path
 ) -> None:
-    from doppelbench.listening.pages import write_sheets
-
     write_sheets(
         study, tmp_path / "sheets", media_url="https://m.example.org", preview_media="../raters/media"
     )

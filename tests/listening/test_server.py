@@ -11,32 +11,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rater_client import Rater, request, vote
+from serve_study import serving
 from small_study import SYSTEMS, write_pairs, write_scales
 
 from doppelbench.corpora.errors import InputError
 from doppelbench.listening.server import ListeningServer, Settings, export_results, make_server
-from doppelbench.listening.study import MEDIA, RATERS, Study, read_study
+from doppelbench.listening.study import MEDIA, RATERS, Study, read_key, read_study, write_study
 
 ANSWERS = {"naturalness": "4", "similarity": "2"}
-
-
-@contextmanager
-def serving(folder: Path, **options: Any) -> Iterator[ListeningServer]:
-    server = make_server(folder, **options)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
@@ -195,10 +182,6 @@ def test_nobody_gets_an_item_twice(server: ListeningServer, rater: Rater) -> Non
 
 
 def test_a_block_that_shares_an_item_is_not_given_to_the_same_rater(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from doppelbench.listening.study import read_key, write_study
-
     study = write_scales(tmp_path, blocks=2)
     shared = replace(study.blocks[1], items=(study.blocks[0].items[0], *study.blocks[1].items))
     write_study(tmp_path, replace(study, blocks=(study.blocks[0], shared)), read_key(tmp_path))
