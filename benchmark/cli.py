@@ -16,6 +16,9 @@ from typing import Annotated, Any
 
 import typer
 
+from doppelbench.benchmark.cli_listen import listen_app
+from doppelbench.benchmark.cli_output import Format, OutputFormat, print_rows, split_names
+
 app = typer.Typer(
     name="doppelbench",
     help="Train, score and unmask systems that copy a person's voice and face.",
@@ -25,19 +28,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(listen_app, name="listen")
+
 EXIT_INVALID_INPUT = 2
 EXIT_GATE_FAILED = 3
 EXIT_INTERRUPTED = 130
 EXIT_ITEMS_FAILED = 4
-
-
-class OutputFormat(StrEnum):
-    """How data is printed."""
-
-    table = "table"
-    md = "md"
-    json = "json"
-    csv = "csv"
 
 
 class Listing(StrEnum):
@@ -75,7 +71,6 @@ class Stage(StrEnum):
     report = "report"
 
 
-Format = Annotated[OutputFormat, typer.Option("--format", help="How data is printed.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value overrides of the recipe")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes.")]
 Engines = Annotated[
@@ -159,18 +154,18 @@ def run_verb(
     extra = [f"{name}={value}" for name, value in given.items() if value is not None]
     loaded = load_recipe(recipe, [*(overrides or []), *extra])
     if dry_run:
-        _print(describe_plan(loaded), output)
+        print_rows(describe_plan(loaded), output)
         return
     folder = out or Path("runs") / loaded.name
     if loaded.experiment == "reprojection":
         from doppelbench.benchmark.experiments.reprojection import run_reprojection
 
-        _print(run_reprojection(loaded, folder, force=force), output)
+        print_rows(run_reprojection(loaded, folder, force=force), output)
         typer.echo(f"report: {folder / 'experiment.md'}", err=True)
         return
     figures = execute(loaded, folder, until=until.value, force=force)
     if until in {Stage.score, Stage.report}:
-        _print(figures_table(figures), output)
+        print_rows(figures_table(figures), output)
         if output in {OutputFormat.table, OutputFormat.md}:
             _print_budget(folder, output)
         if until is Stage.report:
@@ -284,7 +279,7 @@ def score_verb(
     if dry_run:
         pairs = run_pairs(out) if is_run else read_pairs(out, ref, text)
         named = chosen or (run_metrics(out) if is_run else default_metrics(pairs))
-        _print(estimate_cost(pairs, choose_scorers(named, pairs), jobs or 2), output)
+        print_rows(estimate_cost(pairs, choose_scorers(named, pairs), jobs or 2), output)
         return
     where = Engine("local" if engine is None else engine.value, None if address else jobs or 2, address)
     if is_run:
@@ -293,7 +288,7 @@ def score_verb(
     else:
         items, figures = score_files(out, ref=ref, metrics=chosen, text=text, engine=where, save=save)
         rows = items_table(items) if per_item else figures_table(figures)
-    _print(rows, output)
+    print_rows(rows, output)
     _check_coverage(figures, min_coverage)
 
 
@@ -315,8 +310,8 @@ def rescore_verb(
     from doppelbench.benchmark.scoring import rescore_transcripts
     from doppelbench.benchmark.tables import figures_table
 
-    figures = rescore_transcripts(run, metrics=_names(metrics), normalizer=normalizer, save=save)
-    _print(figures_table(figures), output)
+    figures = rescore_transcripts(run, metrics=split_names(metrics), normalizer=normalizer, save=save)
+    print_rows(figures_table(figures), output)
     _check_coverage(figures, min_coverage)
 
 
@@ -343,9 +338,14 @@ def compare_verb(
     from doppelbench.benchmark.compare import compare_runs, comparison_table
 
     rows = compare_runs(
-        runs, systems=_names(systems), metrics=_names(metrics), unit=by.value, alpha=alpha, seed=seed
+        runs,
+        systems=split_names(systems),
+        metrics=split_names(metrics),
+        unit=by.value,
+        alpha=alpha,
+        seed=seed,
     )
-    _print(comparison_table(rows, people=output in {OutputFormat.table, OutputFormat.md}), output)
+    print_rows(comparison_table(rows, people=output in {OutputFormat.table, OutputFormat.md}), output)
     if all(row.verdict == "not comparable" for row in rows):
         typer.echo("doppelbench: nothing is comparable; the last column says why", err=True)
         raise typer.Exit(EXIT_INVALID_INPUT)
@@ -373,7 +373,7 @@ def gate_verb(
     from doppelbench.benchmark.gate import annotations, gate, gate_table, load_rules, write_junit
 
     checks = gate(run, against, load_rules(rules), unit=by.value, seed=seed)
-    _print(gate_table(checks, people=output in {OutputFormat.table, OutputFormat.md}), output)
+    print_rows(gate_table(checks, people=output in {OutputFormat.table, OutputFormat.md}), output)
     if junit is not None:
         write_junit(junit, checks)
     for line in annotations(checks) if github else ():
@@ -392,7 +392,7 @@ def ls_verb(
     """List systems, metrics, detectors, corpora, tracks or recipes."""
     from doppelbench.benchmark.listing import listing
 
-    _print(listing(what.value), output)
+    print_rows(listing(what.value), output)
 
 
 @app.command("describe")
@@ -408,7 +408,7 @@ def describe_verb(
     if output is OutputFormat.json:
         typer.echo(to_json(details))
     else:
-        _print([{"field": key, "value": value} for key, value in details.items()], output)
+        print_rows([{"field": key, "value": value} for key, value in details.items()], output)
 
 
 @app.command("data")
@@ -425,7 +425,7 @@ def data_verb(
     """Read (or make) a corpus and say what is in it."""
     from doppelbench.benchmark.listing import corpus_summary
 
-    _print(corpus_summary(reader, root, options or [], save=save, jobs=jobs or 2), output)
+    print_rows(corpus_summary(reader, root, options or [], save=save, jobs=jobs or 2), output)
 
 
 @app.command("doctor")
@@ -434,7 +434,7 @@ def doctor_verb(output: Format = OutputFormat.table) -> None:
     from doppelbench.benchmark.doctor import diagnose
 
     findings = diagnose()
-    _print(findings, output)
+    print_rows(findings, output)
     if any(finding["state"] == "broken" for finding in findings):
         raise typer.Exit(5)
 
@@ -450,16 +450,6 @@ def prefetch_verb(
         typer.echo(str(prefetch(name)))
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _print(rows: list[dict[str, Any]], output: OutputFormat) -> None:
-    from doppelbench.benchmark.tables import render
-
-    typer.echo(render(rows, output.value))
-
-
 def _print_budget(folder: Path, output: OutputFormat) -> None:
     """What the systems of a run were given, under its figures, for people; programs read experiment.csv."""
     from doppelbench.benchmark.budget import budget_table
@@ -468,7 +458,7 @@ def _print_budget(folder: Path, output: OutputFormat) -> None:
     rows = budget_table(Run.open(folder).info.plan.get("budget", []))
     if rows:
         typer.echo()
-        _print(rows, output)
+        print_rows(rows, output)
 
 
 def _check_coverage(figures: list[dict[str, Any]], least: float) -> None:

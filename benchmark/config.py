@@ -161,6 +161,24 @@ class AbTestConfig(Section):
     trials: int = Field(default=24, ge=1, description="pairs at most, spread evenly over the targets")
 
 
+class ListeningConfig(Section):
+    """A listening test that is made of the outputs of the run."""
+
+    plan: str = Field(default="small", description="exemplar-2021, exemplar-2021-ab, p808, p800 or small")
+    systems: list[str] | None = Field(
+        default=None, description="that compete; all that are no reference row when missing"
+    )
+    trials: int | None = Field(default=None, ge=1, description="instead of the plan's")
+    raters: int | None = Field(default=None, ge=1, description="people an item, instead of the plan's")
+    media_url: str = Field(
+        default="https://example.org/media", description="where the sheets for platforms find the media"
+    )
+    simulate: bool = Field(
+        default=False,
+        description="a simulated crowd with planted opinions votes, to show design and analysis at work",
+    )
+
+
 class ReprojectionConfig(Section):
     """Words of the experiment ``reprojection``; those that both people say are taken."""
 
@@ -200,6 +218,7 @@ class Recipe(Section):
     classifier: ClassifierConfig = Field(default_factory=ClassifierConfig)
     metrics: list[str] | None = Field(default=None, description="those of the track when missing")
     ab_tests: list[AbTestConfig] = Field(default_factory=list, description="sheets for listeners")
+    listening: list[ListeningConfig] = Field(default_factory=list, description="listening tests to make")
     reprojection: ReprojectionConfig = Field(default_factory=ReprojectionConfig)
     recognizer: str = "pocketsphinx"
     normalizer: str = "whisper-english"

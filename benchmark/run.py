@@ -18,6 +18,7 @@ from doppelbench.benchmark.budget import budget_rows
 from doppelbench.benchmark.config import ConfigError, Recipe, VocoderConfig
 from doppelbench.benchmark.experiment_tables import write_experiment
 from doppelbench.benchmark.figures import compute_figures
+from doppelbench.benchmark.listening_studies import write_listening_tests
 from doppelbench.benchmark.plan import CLASSIFIER, READOUT, Entry, Plan, Training, make_plan
 from doppelbench.benchmark.progress import TaskProgress, TrainingWatch, say
 from doppelbench.benchmark.tasks import CRASHED, failed_status, score_task
@@ -105,6 +106,9 @@ def execute(
             return figures
         with run.stage("report"):
             write_ab_sheets(run, plan)
+            run.info.plan["listening"] = write_listening_tests(
+                run.directory, recipe.listening, seed=recipe.seed
+            )
             write_run_report(run, figures)
         return figures
 
@@ -608,6 +612,7 @@ def write_run_report(run: Run, figures: Sequence[Mapping[str, Any]]) -> Path:
         **info.plan,
         CLASSIFIER: info.plan.get(CLASSIFIER, {"summary": ""}),
         "budget": info.plan.get("budget", []),
+        "listening": info.plan.get("listening", []),
         "published": find_published(info.config["published"]) if info.config.get("published") else [],
     }
     write_experiment(run.directory, record, figures)
