@@ -122,6 +122,24 @@ def test_scores_by_chance_and_few_reversed_trials_are_not_called_reversed():
     assert "reversed" not in codes_of(evaluate(few, **FAST))
 
 
+def test_one_talkative_speaker_does_not_make_scores_reversed():
+    generator = np.random.default_rng(0)
+    counts = {"loud": 600, "a": 100, "b": 100, "c": 100}
+    speaker = np.repeat(list(counts), list(counts.values()))
+    real = np.arange(len(speaker)) % 2 == 0
+    shift = np.where(speaker == "loud", -0.7, 0.7) * np.where(real, 1, -1)
+    options = {
+        "ids": [f"u{n}" for n in range(len(speaker))],
+        "scores": shift + generator.normal(size=len(speaker)),
+        "bonafide": real,
+    }
+    alone = evaluate(Trials(**options), draws=300)
+    assert "reversed" in codes_of(alone)
+    known = evaluate(Trials(**options, groups={"speaker": speaker.tolist()}), draws=300)
+    assert "reversed" not in codes_of(known, "pooled")
+    assert "reversed" in codes_of(known, "speaker loud")
+
+
 def test_one_attack_alone_may_be_reversed():
     trials = trials_of()
     scores = trials.scores.copy()

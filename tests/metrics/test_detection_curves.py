@@ -51,11 +51,12 @@ def test_small_cases_by_hand(real, fake, asvspoof, rocch):
     assert rate(real, fake, "rocch") == pytest.approx(rocch, abs=1e-12)
 
 
+@pytest.mark.parametrize("counts", [(37, 53), (400, 7), (7, 400)])
 @pytest.mark.parametrize("decimals", [0, 1, 12])
 @pytest.mark.parametrize("seed", range(8))
-def test_rate_of_asvspoof_is_that_of_a_walk_over_all_trials(seed, decimals):
+def test_rate_of_asvspoof_is_that_of_a_walk_over_all_trials(seed, decimals, counts):
     """The rule told trial by trial: bona fide first among ties, nearest rates, their mean."""
-    real, fake = scores_of(seed, decimals=decimals)
+    real, fake = scores_of(seed, *counts, decimals=decimals)
     trials = sorted([(score, 0) for score in real] + [(score, 1) for score in fake])
     missed = refused = 0
     nearest, expected = 1.0, 0.5
