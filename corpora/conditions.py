@@ -53,37 +53,54 @@ def in_condition(samples: np.ndarray, rate: int, condition: str, seed: int = 0) 
     generator = np.random.default_rng([seed, CONDITIONS.index(condition)])
     speech = normalize_level(samples, rate).astype(np.float64)
     if condition == "room":
-        heard = _in_a_room(speech, rate, generator)
+        heard = in_a_room(speech, rate, generator)
     elif condition == "telephone":
-        heard = _over_a_telephone(speech, rate)
+        heard = over_a_telephone(speech, rate)
     else:
-        heard = speech + _street_noise(speech, rate, generator)
+        heard = speech + pink_noise(speech.size, rate, generator) * 10 ** (-SPEECH_TO_NOISE_DB / 20)
     return normalize_level(heard.astype(np.float32), rate)
 
 
-def _in_a_room(speech: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+def in_a_room(
+    speech: np.ndarray,
+    rate: int,
+    generator: np.random.Generator,
+    *,
+    decay_seconds: float = DECAY_SECONDS,
+    reverberant_db: float = REVERBERANT_DB,
+) -> np.ndarray:
+    """Convolve with white noise that decays by 60 dB, the direct sound unchanged; same length, float64.
+
+    Args:
+        speech: mono signal, shape (n,).
+        rate: samples per second.
+        generator: of the room.
+        decay_seconds: time in which the noise decays by 60 dB.
+        reverberant_db: its energy re the direct sound.
+    """
     from scipy.signal import fftconvolve
 
-    time = np.arange(round(DECAY_SECONDS * rate)) / rate
-    tail = generator.standard_normal(time.size) * 10 ** (-3 * time / DECAY_SECONDS)
-    tail *= 10 ** (REVERBERANT_DB / 20) / np.linalg.norm(tail)
+    time = np.arange(round(decay_seconds * rate)) / rate
+    tail = generator.standard_normal(time.size) * 10 ** (-3 * time / decay_seconds)
+    tail *= 10 ** (reverberant_db / 20) / np.linalg.norm(tail)
     tail[0] += 1.0
     return np.asarray(fftconvolve(speech, tail)[: speech.size])
 
 
-def _over_a_telephone(speech: np.ndarray, rate: int) -> np.ndarray:
+def over_a_telephone(speech: np.ndarray, rate: int) -> np.ndarray:
+    """Keep the band of a telephone; same length, float64."""
     from scipy.signal import butter, sosfiltfilt
 
     return np.asarray(sosfiltfilt(butter(4, TELEPHONE_HZ, "bandpass", fs=rate, output="sos"), speech))
 
 
-def _street_noise(speech: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    """Noise at its level below the speech, whose active level is the same for every signal here."""
-    spectrum = np.fft.rfft(generator.standard_normal(speech.size))
-    frequencies = np.fft.rfftfreq(speech.size, 1 / rate)
+def pink_noise(size: int, rate: int, generator: np.random.Generator) -> np.ndarray:
+    """Noise that falls by 3 dB an octave from 50 Hz on, shape (size,), at the level of the house, float64."""
+    spectrum = np.fft.rfft(generator.standard_normal(size))
+    frequencies = np.fft.rfftfreq(size, 1 / rate)
     spectrum /= np.sqrt(np.maximum(frequencies, 50.0))
-    noise = np.fft.irfft(spectrum, speech.size).astype(np.float32)
-    return normalize_level(noise, rate).astype(np.float64) * 10 ** (-SPEECH_TO_NOISE_DB / 20)
+    noise = np.fft.irfft(spectrum, size).astype(np.float32)
+    return normalize_level(noise, rate).astype(np.float64)
 
 
 def spread_over_conditions(clips: Sequence[Clip], count: int, folder: Path) -> list[Clip]:

@@ -26,18 +26,44 @@ def active_level(samples: np.ndarray, rate: int) -> float:
     Returns:
         The level, or ``-inf`` for an empty or all-zero signal.
     """
-    if samples.size == 0:
-        return -np.inf
+    _, frames = _frame_powers(samples, rate)
+    active = _active(frames)
+    return float(10 * np.log10(frames[active].mean())) if active.any() else -np.inf
+
+
+def active_span(samples: np.ndarray, rate: int) -> tuple[int, int]:
+    """Return first sample and end of the part between the first and the last active frame.
+
+    Args:
+        samples: mono signal, shape (n,).
+        rate: samples per second.
+
+    Returns:
+        Both are 0 for an empty or all-zero signal.
+    """
+    starts, frames = _frame_powers(samples, rate)
+    active = np.flatnonzero(_active(frames))
+    if not active.size:
+        return 0, 0
+    ends = np.append(starts[1:], samples.size)
+    return int(starts[active[0]]), int(ends[active[-1]])
+
+
+def _frame_powers(samples: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """First sample and mean power of each frame."""
     frame = max(1, round(rate * FRAME_SECONDS))
     power = np.square(samples, dtype=np.float64)
     starts = np.arange(0, power.size, frame)
+    if not starts.size:
+        return starts, np.zeros(0)
     lengths = np.diff(np.append(starts, power.size))
-    frames = np.add.reduceat(power, starts) / lengths
-    loudest = frames.max()
-    if loudest <= 0.0:
-        return -np.inf
-    active = frames >= loudest * 10 ** (-ACTIVE_RANGE_DB / 10)
-    return float(10 * np.log10(frames[active].mean()))
+    return starts, np.add.reduceat(power, starts) / lengths
+
+
+def _active(frames: np.ndarray) -> np.ndarray:
+    """Whether each frame is loud enough to count as speech."""
+    loudest = frames.max(initial=0.0)
+    return (frames > 0.0) & (frames >= loudest * 10 ** (-ACTIVE_RANGE_DB / 10))
 
 
 def normalize_level(samples: np.ndarray, rate: int, target_db: float = TARGET_DB) -> np.ndarray:
