@@ -21,12 +21,18 @@ VERBS = (
     "compare",
     "gate",
     "rescore",
+    "listen",
+    "detect",
     "ls",
     "describe",
     "data",
     "doctor",
     "prefetch",
 )
+PARTS = {
+    "listen": ("plan", "make", "check", "sheets", "serve", "export", "simulate", "analyse"),
+    "detect": ("evaluate", "audit"),
+}
 
 
 def help_of(*words: str) -> str:
@@ -45,6 +51,8 @@ def reference() -> str:
     parts += ["## Command line", f"```text\n{help_of()}\n```"]
     for verb in VERBS:
         parts += [f"### doppelbench {verb}", f"```text\n{help_of(verb)}\n```"]
+        for part in PARTS.get(verb, ()):
+            parts += [f"#### doppelbench {verb} {part}", f"```text\n{help_of(verb, part)}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

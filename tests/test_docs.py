@@ -31,8 +31,12 @@ def test_every_verb_has_an_example_in_the_readme() -> None:
     from doppelbench.benchmark.cli import app
 
     text = (ROOT / "README.md").read_text()
-    for command in app.registered_commands:
-        assert f"doppelbench {command.name} " in text or f"doppelbench {command.name}\n" in text, command.name
+    verbs = [command.name for command in app.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        verbs += [f"{group.name} {command.name}" for command in group.typer_instance.registered_commands]
+    for verb in verbs:
+        assert f"doppelbench {verb} " in text or f"doppelbench {verb}\n" in text, verb
 
 
 def test_options_in_the_readme_exist() -> None:
@@ -49,3 +53,13 @@ def test_the_parity_table_is_that_of_the_fixtures() -> None:
         row = [content["metric"], content["expected_from"], str(len(content["cases"])), f"{tolerance:g}"]
         cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
         assert row in [[cell.strip() for cell in line[:4]] for line in cells], "run: make metrics-page"
+
+
+def test_the_reference_has_every_verb_of_a_group() -> None:
+    from doppelbench.benchmark.cli import app
+
+    page = (ROOT / "docs" / "reference.md").read_text()
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        for command in group.typer_instance.registered_commands:
+            assert f"#### doppelbench {group.name} {command.name}" in page
