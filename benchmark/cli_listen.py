@@ -198,6 +198,41 @@ def analyse_verb(
     typer.echo(str(page))
 
 
+@listen_app.command("coverage")
+def coverage_verb(
+    studies: Annotated[int, typer.Option(min=2, help="Studies that are simulated.")] = 200,
+    raters: Annotated[int, typer.Option(min=2, help="People in the pool.")] = 40,
+    trials: Annotated[int, typer.Option(min=2, help="Of each system.")] = 50,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    output: Format = OutputFormat.table,
+) -> None:
+    """Simulate studies whose truth is known and say how often each 95 % interval holds it."""
+    from doppelbench.benchmark.listening_studies import coverage_rows
+
+    print_rows(coverage_rows(studies=studies, raters=raters, trials=trials, seed=seed), output)
+
+
+@listen_app.command("audit")
+def audit_verb(
+    printed: Annotated[str, typer.Argument(help="A percentage or a mean as it is printed, such as 66.7.")],
+    n: Annotated[int, typer.Option(min=1, help="Votes or items that it is said to rest on.")],
+    mean: Annotated[bool, typer.Option("--mean", help="It is a mean of scores from 1 to 5.")] = False,
+    output: Format = OutputFormat.table,
+) -> None:
+    """Say which counts a printed figure can stand for; exit with 2 when there is none."""
+    from doppelbench.benchmark.config import ConfigError
+    from doppelbench.listening.table_audit import counts_for_percentage, sums_for_mean
+
+    try:
+        counts = sums_for_mean(printed, n) if mean else counts_for_percentage(printed, n)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    print_rows([{"printed": printed, "n": n, "sum" if mean else "count": count} for count in counts], output)
+    if not counts:
+        typer.echo(f"{printed} cannot come from {n} {'scores' if mean else 'votes or items'}", err=True)
+        raise typer.Exit(2)
+
+
 def _pairs(text: str | None) -> list[tuple[str, str]] | None:
     from doppelbench.benchmark.config import ConfigError
 

@@ -303,6 +303,27 @@ def _simulated(run: Path, folder: Path, seed: int) -> dict[str, Any]:
     return {"analysis": page.relative_to(run).as_posix(), "scores": scores}
 
 
+def coverage_rows(*, studies: int, raters: int, trials: int, seed: int) -> list[dict[str, Any]]:
+    """How often each interval holds the truth of simulated studies of four systems, one row each."""
+    from doppelbench.listening.coverage import METHOD_TITLES, Layout, interval_coverage
+    from doppelbench.listening.simulated_raters import Crowd
+
+    effects = {f"system {place}": {"naturalness": mean} for place, mean in enumerate((2.0, 2.6, 3.2, 4.0))}
+    found = interval_coverage(
+        Crowd(effects=effects, raters=raters), Layout(trials=trials), studies=studies, seed=seed
+    )
+    return [
+        {
+            "figure": entry.figure,
+            "interval": METHOD_TITLES[entry.method],
+            "covered_percent": round(100 * entry.covered, 1),
+            "half_width": round(entry.half_width, 3),
+            "intervals": entry.intervals,
+        }
+        for entry in found
+    ]
+
+
 def study_summary(folder: Path) -> list[dict[str, Any]]:
     """What is in a study, one row a fact, without a word of who made what."""
     study = read_study(folder)

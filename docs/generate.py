@@ -30,7 +30,18 @@ VERBS = (
     "prefetch",
 )
 PARTS = {
-    "listen": ("plan", "make", "check", "sheets", "serve", "export", "simulate", "analyse"),
+    "listen": (
+        "plan",
+        "make",
+        "check",
+        "sheets",
+        "serve",
+        "export",
+        "simulate",
+        "analyse",
+        "coverage",
+        "audit",
+    ),
     "detect": ("evaluate", "audit"),
 }
 

@@ -161,3 +161,17 @@ def test_the_recipe_key_is_checked() -> None:
     assert recipe.listening == [ListeningConfig(plan="small", trials=4)]
     with pytest.raises(ConfigError, match="unknown key"):
         load_recipe("quickstart", ["listening=[{plans: small}]"])
+
+
+def test_a_printed_share_that_no_count_gives_is_said() -> None:
+    possible = RUNNER.invoke(app, ["listen", "audit", "66.7", "--n", "15", "--format", "json"])
+    assert json.loads(possible.stdout) == [{"printed": "66.7", "n": 15, "count": 10}]
+    impossible = RUNNER.invoke(app, ["listen", "audit", "66.7", "--n", "50"])
+    assert impossible.exit_code == 2
+    assert "66.7 cannot come from 50" in impossible.output
+
+
+def test_coverage_is_a_row_for_each_interval() -> None:
+    rows = json.loads(invoke("coverage", "--studies", 4, "--trials", 10, "--format", "json"))
+    assert len(rows) == 8
+    assert {row["figure"] for row in rows} == {"mean", "difference"}
