@@ -40,7 +40,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import lightning as L
 import numpy as np
@@ -83,7 +83,7 @@ from doppelbench.engine.hashing import content_key
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 Mode = Literal["video-only", "joint", "fine-tune"]
-MODES = ("video-only", "joint", "fine-tune")
+MODES: tuple[Mode, ...] = get_args(Mode)
 # Of the audio exemplar that is trained first, below the folder of the whole training.
 AUDIO_FOLDER = "audio"
 # What settings decide that is no part of a training's identity.
@@ -104,7 +104,7 @@ class ExemplarAvSettings(ExemplarSettings):
     """
 
     max_steps: int = 3000
-    mode: str = "fine-tune"
+    mode: Mode = "fine-tune"
     audio_steps: int = 10_000
     picture_weight: float = 1.0
     adversarial_weight: float = 0.01

@@ -22,8 +22,8 @@ Paper, released code and what is built here:
   that halves far enough: the first layer makes 4 to 7 pixels, more for sizes such as 176;
 * the target of stage one is the mean of 4x4 pixels, where the code resizes;
 * ``residual_to_mean`` is in neither: the networks draw the difference from the mean picture of the training
-  films, and the last layer begins with zeros. What speech cannot tell (hair, clothes, background) need not be
-  learned; on drawn heads that is 5 dB after a minute of training;
+  films, and the last layer begins with zeros, so that hair, clothes and background need not be learned.
+  Without it a small network moves the lips long before its pictures are better than the mean held still;
 * the paper has an adversarial loss and describes no discriminator, the code has no such loss: the
   discriminator is ours.
 """

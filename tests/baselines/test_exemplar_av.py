@@ -78,14 +78,15 @@ def log_of(folder: Path, name: str) -> list[float]:
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory) -> Material:
-    """Clips of two people with films."""
+    """Clips of the target with films, and those of somebody who is only heard."""
     folder = tmp_path_factory.mktemp("talking")
-    filmed = []
+    clips = []
     for clip in make_material(folder).clips:
         path = folder / f"{clip.id}.mkv"
-        write_video(path, loud_film(read_audio(clip.audio)))
-        filmed.append(replace(clip, video=str(path)))
-    return Material(folder, tuple(filmed))
+        if clip.speaker == "ada":
+            write_video(path, loud_film(read_audio(clip.audio)))
+        clips.append(replace(clip, video=str(path) if path.is_file() else None))
+    return Material(folder, tuple(clips))
 
 
 @pytest.fixture(scope="module")
@@ -263,13 +264,13 @@ def test_the_loss_reaches_every_parameter(mode, settings, material, tmp_path):
 
 @pytest.mark.parametrize("mode", ["video-only", "joint"])
 def test_two_crops_are_learned_by_heart(films, mode):
-    """Measured: the L1 between pictures falls from 0.18 to 0.02, a tenth."""
+    """Measured: the L1 between pictures falls from 0.18 to 0.02."""
     pictures = replace(TINY.pictures, channels=8, frame_code=32)
     settings = replace(TINY, mode=mode, bottleneck=16, channels=32, pictures=pictures)
     module = module_of(settings)
     module.network.video.set_mean(films.mean())
-    history = descend(module, FilmCrops(films, settings, 0).batch(0, 0, 1), 80, 4e-3)
-    assert history[-1]["picture_l1_1"] < history[0]["picture_l1_1"] / 6
+    history = descend(module, FilmCrops(films, settings, 0).batch(0, 0, 1), 70, 4e-3)
+    assert history[-1]["picture_l1_1"] < history[0]["picture_l1_1"] / 4
     if mode == "joint":
         assert history[-1]["mel_l1"] < history[0]["mel_l1"] / 3
 
@@ -348,6 +349,17 @@ def test_a_training_with_a_discriminator_moves_both_and_logs_all_terms(material,
         material.clips, trainer(tmp_path / "b", 1)
     )
     assert record.parameters > fewer.parameters
+
+
+def test_it_trains_in_mixed_precision_with_a_vocoder_and_a_discriminator(material, tmp_path):
+    settings = replace(ADVERSARIAL, mode="joint", joint_vocoder="wavernn")
+    system = ExemplarAv(settings, "ada")
+    system.fit(material.clips, trainer(tmp_path / "t", 2, precision="bf16-mixed"))
+    terms = ("adversarial", "mel_l1", "negative_log_likelihood", "picture_l1_1", "discriminator_real")
+    assert all(len(log_of(tmp_path / "t", name)) == 2 for name in terms)
+    assert {value.dtype for value in system.network.parameters()} == {torch.float32}
+    system.save(tmp_path / "saved")
+    assert ExemplarAv.load(tmp_path / "saved").vocoder.name == "wavernn"
 
 
 def test_training_lowers_the_loss_of_pictures_and_sound(material, tmp_path):
