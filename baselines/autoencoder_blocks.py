@@ -74,10 +74,18 @@ class Encoder(nn.Module):
         )
 
     def forward(self, mel: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.sampled(self.states(mel, condition))
+
+    def states(self, mel: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The code before it is down-sampled: (batch, frames, 2 * bottleneck), forward states first."""
         hidden = with_condition(mel, condition).transpose(1, 2)
         for layer in self.convolutions:
             hidden = F.relu(layer(hidden))
-        states, _ = self.lstm(hidden.transpose(1, 2))
+        states: Tensor = self.lstm(hidden.transpose(1, 2))[0]
+        return states
+
+    def sampled(self, states: Tensor) -> Tensor:
+        """The codes that are kept of the states of all frames."""
         every, width = self.settings.code_every, self.settings.bottleneck
         return torch.cat([states[:, every - 1 :: every, :width], states[:, ::every, width:]], dim=-1)
 

@@ -124,6 +124,7 @@ class LongRecording:
     """
 
     def __init__(self, cache: ArrayCache, ids: Sequence[str], field: str = "mel") -> None:
+        self.ids = list(ids)
         self.parts = [cache[name][field] for name in ids]
         self.ends = np.cumsum([len(part) for part in self.parts])
         self.key = f"{cache.key}|{content_key(list(ids))}|{field}"

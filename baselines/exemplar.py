@@ -371,7 +371,7 @@ class Exemplar(System):
         if self.joint_vocoder is not None:
             with seeded(trainer.seed):
                 self.joint_vocoder.network = self.joint_vocoder.make_network()
-        identity = self._start_from_another()
+        identity = self.start_from_another()
         data: RandomCrops | JointCrops
         module: ExemplarModule
         if self.joint_vocoder is None:
@@ -400,8 +400,12 @@ class Exemplar(System):
         context = self.joint_vocoder.network.context
         return JointCrops(features, sound, self.settings, context, trainer.seed)
 
-    def _start_from_another(self) -> dict[str, str]:
-        """Take over the weights of ``initialise_from``; returns what identifies them."""
+    def start_from_another(self) -> dict[str, str]:
+        """Take over the weights of ``initialise_from``; returns what identifies them.
+
+        Raises:
+            InputError: the exemplar there cannot be read or is of another architecture.
+        """
         if not self.settings.initialise_from:
             return {}
         folder = Path(os.path.expandvars(self.settings.initialise_from)).expanduser()
@@ -462,12 +466,21 @@ class Exemplar(System):
             config = json.loads((directory / "config.json").read_text())
             system = cls(settings_from_dict(ExemplarSettings, config["settings"]), config["target"])
             system.network.load_state_dict(load_file(directory / "weights.safetensors"))
-        if system.joint_vocoder is not None:
-            vocoder = load_vocoder(directory / VOCODER_FOLDER)
-            if type(vocoder) is not type(system.joint_vocoder) or vocoder.mel != system.settings.mel:
-                raise InputError(
-                    f"{directory / VOCODER_FOLDER}: the vocoder {vocoder.name}, which is not the one this "
-                    "exemplar was trained with"
-                )
-            system.joint_vocoder = system.vocoder = vocoder
+        system.load_joint_vocoder(directory)
         return system
+
+    def load_joint_vocoder(self, directory: Path) -> None:
+        """Read the vocoder that was trained with the exemplar saved in ``directory``, if one was.
+
+        Raises:
+            InputError: it cannot be read, or is another one.
+        """
+        if self.joint_vocoder is None:
+            return
+        vocoder = load_vocoder(directory / VOCODER_FOLDER)
+        if type(vocoder) is not type(self.joint_vocoder) or vocoder.mel != self.settings.mel:
+            raise InputError(
+                f"{directory / VOCODER_FOLDER}: the vocoder {vocoder.name}, which is not the one this "
+                "exemplar was trained with"
+            )
+        self.joint_vocoder = self.vocoder = vocoder

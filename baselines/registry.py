@@ -27,6 +27,7 @@ BUILT_IN = {
     "still-frame": "doppelbench.baselines.video_reference_rows",
     "mean-frame": "doppelbench.baselines.video_reference_rows",
     "exemplar": "doppelbench.baselines.exemplar",
+    "exemplar-av": "doppelbench.baselines.exemplar_av",
     "chou-2018": "doppelbench.baselines.chou_2018",
     "chou-2019": "doppelbench.baselines.chou_2019",
     "autovc": "doppelbench.baselines.autovc",
