@@ -36,6 +36,8 @@ BUILT_IN = {
     "stargan-vc": "doppelbench.baselines.stargan_vc",
     "stargan-vc2": "doppelbench.baselines.stargan_vc2",
     "vq-vae": "doppelbench.baselines.vq_vae",
+    "speech2vid": "doppelbench.baselines.speech2vid",
+    "lipgan": "doppelbench.baselines.lipgan",
 }
 _registered: "dict[str, type[System]]" = {}
 
