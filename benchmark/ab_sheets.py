@@ -27,7 +27,8 @@ def write_ab_sheets(run: Run, plan: Plan) -> list[Path]:
     for number, test in enumerate(plan.recipe.ab_tests, 1):
         folder = run.directory / "listening" / str(number)
         if not (folder / KEY).is_file():
-            sounds = [_sound(run, system, trial) for system in test.systems for trial in plan.trials]
+            media = plan.track.media
+            sounds = [_sound(run, system, trial, media) for system in test.systems for trial in plan.trials]
             pairs = replace(
                 EXEMPLAR_2021_AB,
                 questions=(preference(test.question),),
@@ -53,16 +54,17 @@ def write_ab_sheets(run: Run, plan: Plan) -> list[Path]:
     return folders
 
 
-def _sound(run: Run, system: str, trial: Trial) -> Sound:
+def _sound(run: Run, system: str, trial: Trial, media: str) -> Sound:
     clip = trial.reference
+    natural = None if clip is None else clip.audio if media == "audio" else clip.video
     # A part of a recording is no file that can be named.
-    sample = None if clip is None or clip.start is not None or clip.audio is None else Path(clip.audio)
+    sample = None if clip is None or clip.start is not None or natural is None else Path(natural)
     return Sound(
         system=system,
         kind="system",
         trial=trial.id,
         target=trial.target,
         source=trial.source.speaker,
-        path=run.output_path(system, trial.id, ".flac"),
+        path=run.output_path(system, trial.id, ".flac" if media == "audio" else ".mkv"),
         target_sample=sample,
     )

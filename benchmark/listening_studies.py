@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from doppelbench.benchmark.config import ListeningConfig
 from doppelbench.benchmark.progress import say
+from doppelbench.benchmark.tracks.registry import TRACKS
 from doppelbench.benchmark.work import trial_from_dict
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import InputError
@@ -45,8 +46,8 @@ def run_sounds(run: Path, systems: Sequence[str] | None = None) -> list[Sound]:
     if unknown:
         raise InputError(f"{run}: there is no system {unknown[0]}; there are {', '.join(rows)}")
     trials = [trial_from_dict(trial) for trial in plan.get("trials", ())]
-    suffix = _suffix(plan["track"]) if trials else ".flac"
-    samples = _target_samples(trials)
+    track, _ = TRACKS[plan["track"]]
+    samples = _target_samples(trials, track.media)
     sounds = []
     for key, row in rows.items():
         kind = _kind(key, row, systems)
@@ -60,18 +61,12 @@ def run_sounds(run: Path, systems: Sequence[str] | None = None) -> list[Sound]:
                     trial=trial.id,
                     target=trial.target,
                     source=trial.source.speaker,
-                    path=Run.open(run).output_path(key, trial.id, suffix),
+                    path=Run.open(run).output_path(key, trial.id, track.suffix),
                     target_sample=samples.get(trial.id),
-                    source_sample=_whole_file(trial.source),
+                    source_sample=_whole_file(trial.source, track.media),
                 )
             )
     return sounds
-
-
-def _suffix(track: str) -> str:
-    from doppelbench.benchmark.tracks.registry import TRACKS
-
-    return TRACKS[track][0].suffix
 
 
 def _kind(
@@ -86,24 +81,25 @@ def _kind(
     return "system" if systems is None and not row["reference_row"] else None
 
 
-def _whole_file(clip: Clip | None) -> Path | None:
+def _whole_file(clip: Clip | None, media: str) -> Path | None:
     """A clip that is all of its file; a part of a recording is no file that can be named."""
-    if clip is None or clip.audio is None or clip.start is not None or clip.end is not None:
+    if clip is None or clip.start is not None or clip.end is not None:
         return None
-    return Path(clip.audio)
+    place = clip.audio if media == "audio" else clip.video
+    return None if place is None else Path(place)
 
 
-def _target_samples(trials: Sequence[Trial]) -> dict[str, Path]:
+def _target_samples(trials: Sequence[Trial], media: str) -> dict[str, Path]:
     """For each trial a natural recording of its target that says something else."""
     natural: dict[str, dict[Path, str | None]] = {}
     for trial in trials:
-        path = _whole_file(trial.reference)
+        path = _whole_file(trial.reference, media)
         if path is not None and trial.reference is not None:
             natural.setdefault(trial.target, {})[path] = trial.reference.text
     samples = {}
     for trial in trials:
         own = sorted(natural.get(trial.target, {}))
-        place = _whole_file(trial.reference)
+        place = _whole_file(trial.reference, media)
         start = own.index(place) if place in own else 0
         for path in own[start + 1 :] + own[:start]:
             if natural[trial.target][path] != trial.source.text:

@@ -166,8 +166,8 @@ def framed_clip(clip: Clip, framing: Framing, directory: Path) -> Clip:
         directory: for the films.
 
     Returns:
-        The clip with the new film; start and end are gone, because the film holds this clip alone. The sound
-        is the old one.
+        The clip with the new film. A clip that is a part of its file has its sound in the film as well, and
+        no start and end any more; the sound of any other clip stays where it is.
 
     Raises:
         MediaError: the film cannot be read, or has no face; the message names it.
@@ -187,11 +187,13 @@ def framed_clip(clip: Clip, framing: Framing, directory: Path) -> Clip:
             raise MediaError(error.status, f"{clip.video}: {error.reason}") from None
         truth = Path(clip.video).with_suffix(TRUTH_SUFFIX)
         directory.mkdir(parents=True, exist_ok=True)
-        if truth.is_file() and clip.start is None:
+        if truth.is_file() and not clip.start:
             moved = _moved_truth(json.loads(truth.read_text()), square, framing, len(film.frames))
             path.with_suffix(TRUTH_SUFFIX).write_text(json.dumps(moved))
         write_video(path, film)
-    return replace(clip, video=str(path), audio=clip.audio or str(path))
+    if clip.start is None and clip.end is None:
+        return replace(clip, video=str(path), audio=clip.audio or str(path))
+    return replace(clip, video=str(path), audio=str(path), start=None, end=None)
 
 
 def _moved_truth(truth: Mapping[str, Any], square: Square, framing: Framing, count: int) -> dict[str, Any]:

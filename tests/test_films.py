@@ -115,6 +115,22 @@ def test_a_film_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         framed_clip(Clip("a", "ada", video=str(path)), Framing(), tmp_path / "films")
 
 
+def test_a_part_of_a_long_film_becomes_a_film_of_its_own(tmp_path: Path) -> None:
+    source = tmp_path / "long.mkv"
+    write_video(source, dot_film(count=100))
+    clip = Clip("part", "ada", audio=str(source), video=str(source), start=1.0, end=2.0)
+    framed = framed_clip(clip, Framing(size=48, fps=25), tmp_path / "films")
+    assert (framed.start, framed.end) == (None, None)
+    assert framed.audio == framed.video
+    assert framed.video is not None
+    film = read_video(framed.video)
+    # The background tells the number of the frame: the part begins with frame 25.
+    assert film.frames.shape[0] == 25
+    assert film.frames[0, 0, 0, 2] == 25
+    assert film.audio is not None
+    assert film.audio.seconds == pytest.approx(1.0, abs=0.01)
+
+
 @pytest.mark.realdata
 def test_the_face_of_a_real_film_fills_its_share(realdata: Path) -> None:
     path = sorted((realdata / "c_talking_head" / "grid").rglob("*.mpg"))[0]
