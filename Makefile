@@ -11,6 +11,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: quickstart test test-all lint benchmark docs metrics-page clean
 
 quickstart: $(VENV)/.installed
+	$(BIN)/doppelbench run quickstart-video --out $(RUN)-video
 	$(BIN)/doppelbench run quickstart --out $(RUN)
 
 test: $(VENV)/.installed-test
