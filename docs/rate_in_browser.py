@@ -22,7 +22,7 @@ from serve_study import serving  # noqa: E402
 
 from doppelbench.benchmark.listening_studies import crowd_of  # noqa: E402
 from doppelbench.listening.export import export_results  # noqa: E402
-from doppelbench.listening.fields import ANSWER_PREFIX  # noqa: E402
+from doppelbench.listening.fields import ANSWER_PREFIX, BLOCK, INPUT_PREFIX  # noqa: E402
 from doppelbench.listening.simulated_raters import simulate_answers  # noqa: E402
 from doppelbench.listening.study import read_key, read_study  # noqa: E402
 
@@ -47,7 +47,7 @@ def do_block(page: Any, answers: dict[str, str]) -> None:
             chosen.check()
         page.get_by_role("button", name="Next").click()
     page.locator("#lt-submit").click()
-    page.wait_for_load_state()
+    page.locator("#lt-finish").wait_for(state="hidden")
 
 
 def main() -> None:
@@ -60,7 +60,9 @@ def main() -> None:
     options = parser.parse_args()
     study, key = read_study(options.study), read_key(options.study)
     crowd = crowd_of(options.study, raters=4 * study.recruitment.raters_per_item)
-    rows = {row["HITId"]: row for row in simulate_answers(study, key, crowd, seed=options.seed)}
+    rows = {
+        row[INPUT_PREFIX + BLOCK]: row for row in simulate_answers(study, key, crowd, seed=options.seed)
+    }
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "votes.sqlite"
         with serving(options.study, tokens=options.raters, database=database) as server:
