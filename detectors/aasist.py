@@ -119,19 +119,19 @@ SMALL = replace(
 )
 TINY = replace(
     SMALL,
-    crop=4000,
+    crop=3000,
     filters=18,
-    graphs=GraphSettings(channels=(4, 8, 8), graph_widths=(8, 8)),
+    graphs=GraphSettings(channels=(4, 8, 16), graph_widths=(16, 16)),
     batch_size=8,
-    learning_rate=5e-3,
+    learning_rate=1e-2,
     final_learning_rate=5e-4,
-    max_steps=60,
+    max_steps=45,
 )
 SMALL_L = replace(
     SMALL,
     graphs=replace(PAPER_L.graphs, channels=(8, 8, 8, 8, 8), graph_widths=(8, 16)),
 )
-TINY_L = replace(TINY, graphs=replace(PAPER_L.graphs, channels=(4, 4, 8), graph_widths=(8, 8)))
+TINY_L = replace(TINY, graphs=replace(PAPER_L.graphs, channels=(4, 8, 8), graph_widths=(8, 16)))
 
 
 class ResidualBlock2d(nn.Module):

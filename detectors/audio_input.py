@@ -121,8 +121,16 @@ def training_audio(
         raise InputError(f"{both[0]}: is given as bona fide and as spoof")
     sides = {"bona fide": bonafide, "spoofed": spoof}
     caches = {what: _prepared(clips, what, settings, trainer) for what, clips in sides.items()}
-    arrays = [[cache[name]["samples"] for name in cache] for cache in caches.values()]
+    arrays = [
+        [cache[name]["samples"] for name in map(_name, clips) if name in cache]
+        for clips, cache in zip(sides.values(), caches.values(), strict=True)
+    ]
     return TrainingAudio(arrays[0], arrays[1], "|".join(cache.key for cache in caches.values()))
+
+
+def _name(clip: Clip) -> str:
+    """People may give their clips the same ids."""
+    return f"{clip.speaker}/{clip.id}"
 
 
 def _prepared(
@@ -130,10 +138,7 @@ def _prepared(
 ) -> ArrayCache:
     if not clips:
         raise InputError(f"a detector needs bona fide and spoofed clips; there is no {what} one")
-    items = [
-        CacheItem(f"{clip.speaker}/{clip.id}", {"clip": asdict(clip), "settings": asdict(settings)})
-        for clip in clips
-    ]
+    items = [CacheItem(_name(clip), {"clip": asdict(clip), "settings": asdict(settings)}) for clip in clips]
     described = [(clip.speaker, clip.id, clip.sha256 or clip.audio, clip.start, clip.end) for clip in clips]
     key = content_key("heard", what, described, asdict(settings), TARGET_DB, RESAMPLER)[:16]
     try:
