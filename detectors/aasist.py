@@ -125,7 +125,7 @@ TINY = replace(
     batch_size=8,
     learning_rate=1e-2,
     final_learning_rate=5e-4,
-    max_steps=45,
+    max_steps=40,
 )
 SMALL_L = replace(
     SMALL,

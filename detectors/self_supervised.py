@@ -2,7 +2,7 @@
 
 Linear: the layers of a frozen front end are averaged with learned weights, then over time, and go through one
 linear layer, as in SUPERB (S. Yang et al., Interspeech 2021) and its variant for spoofed speech. Graphs: the
-last layer of a front end that is trained along goes through a linear layer of 128 and, as a picture of 128
+output of a front end that is trained along goes through a linear layer of 128 and, as a picture of 128
 bands, through residual blocks and the graphs of AASIST (H. Tak et al., "Automatic speaker verification
 spoofing and deepfake detection using wav2vec 2.0 and data augmentation", Odyssey 2022).
 
@@ -183,12 +183,14 @@ class SelfSupervisedBody(nn.Module):
     def forward(self, waveforms: Tensor) -> Tensor:
         if self.settings.normalize:
             waveforms = torch.nn.functional.layer_norm(waveforms, waveforms.shape[-1:])
-        layers: list[Tensor] = self.front_end.extract_features(waveforms)[0]
         if self.settings.back_end == "linear":
+            layers: list[Tensor] = self.front_end.extract_features(waveforms)[0]
             weights = self.layer_weights.softmax(dim=0)
             together = sum(weight * layer for weight, layer in zip(weights, layers, strict=True))
             return torch.as_tensor(together).mean(dim=1)
-        embedding: Tensor = self.graphs(self.bands(layers[-1]).transpose(1, 2)[:, None])
+        # Unlike the last of the layers, the output has gone through the last norm.
+        output = self.front_end(waveforms)[0]
+        embedding: Tensor = self.graphs(self.bands(output).transpose(1, 2)[:, None])
         return embedding
 
 

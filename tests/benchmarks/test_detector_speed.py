@@ -1,4 +1,4 @@
-"""How many seconds of speech each detector of the published size scores in a second on one thread of a CPU."""
+"""Seconds of speech that each detector of the published size scores in a second on one thread."""
 
 from dataclasses import replace
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from detector_clips import fitted_both_ways, run_contract, separation, short_training, unseen, write_clips
+from safetensors.torch import load_file, save_file
 from sklearn.mixture import GaussianMixture as OfScikitLearn
 
 from doppelbench.corpora.errors import InputError
@@ -91,7 +92,8 @@ def test_it_separates_recordings_it_never_heard(both) -> None:
 
 
 def test_the_contrary_labels_give_the_contrary_scores(both) -> None:
-    for audio in sum(unseen(), []):
+    real, fake = unseen()
+    for audio in (*real, *fake):
         assert both[0].score(audio) == pytest.approx(-both[1].score(audio))
 
 
@@ -136,8 +138,6 @@ def test_fewer_frames_than_gaussians_are_refused(tmp_path) -> None:
 
 
 def test_a_mixture_of_another_size_is_refused(both, tmp_path) -> None:
-    from safetensors.torch import load_file, save_file
-
     both[0].save(tmp_path)
     tensors = load_file(tmp_path / "weights.safetensors")
     save_file({**tensors, "spoof.means": torch.zeros(2, 60)}, tmp_path / "weights.safetensors")
