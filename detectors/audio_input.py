@@ -107,6 +107,21 @@ class TrainingAudio:
     key: str
 
 
+def check_classes(bonafide: Sequence[Clip], spoof: Sequence[Clip]) -> None:
+    """Refuse classes that cannot be told apart.
+
+    Raises:
+        InputError: a class is empty, or a recording is in both.
+    """
+    for what, clips in (("bona fide", bonafide), ("spoofed", spoof)):
+        if not clips:
+            raise InputError(f"a detector needs bona fide and spoofed clips; there is no {what} one")
+    places = [{(clip.audio, clip.start, clip.end) for clip in side} for side in (bonafide, spoof)]
+    both = sorted(str(place[0]) for place in places[0] & places[1] if place[0] is not None)
+    if both:
+        raise InputError(f"{both[0]}: is given as bona fide and as spoof")
+
+
 def training_audio(
     bonafide: Sequence[Clip], spoof: Sequence[Clip], settings: InputSettings, trainer: TrainerSettings
 ) -> TrainingAudio:
@@ -115,10 +130,7 @@ def training_audio(
     Raises:
         InputError: a class has no clip that can be used, or a recording is in both.
     """
-    places = [{(clip.audio, clip.start, clip.end) for clip in side} for side in (bonafide, spoof)]
-    both = sorted(str(place[0]) for place in places[0] & places[1] if place[0] is not None)
-    if both:
-        raise InputError(f"{both[0]}: is given as bona fide and as spoof")
+    check_classes(bonafide, spoof)
     sides = {"bona fide": bonafide, "spoofed": spoof}
     caches = {what: _prepared(clips, what, settings, trainer) for what, clips in sides.items()}
     arrays = [
@@ -136,8 +148,6 @@ def _name(clip: Clip) -> str:
 def _prepared(
     clips: Sequence[Clip], what: str, settings: InputSettings, trainer: TrainerSettings
 ) -> ArrayCache:
-    if not clips:
-        raise InputError(f"a detector needs bona fide and spoofed clips; there is no {what} one")
     items = [CacheItem(_name(clip), {"clip": asdict(clip), "settings": asdict(settings)}) for clip in clips]
     described = [(clip.speaker, clip.id, clip.sha256 or clip.audio, clip.start, clip.end) for clip in clips]
     key = content_key("heard", what, described, asdict(settings), TARGET_DB, RESAMPLER)[:16]

@@ -8,6 +8,7 @@ al., "Speech is silver, silence is golden", ASVspoof workshop 2021).
 """
 
 import hashlib
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ import torch
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError, MediaError
-from doppelbench.corpora.media import Audio
-from doppelbench.detectors.audio_input import InputSettings, training_audio
+from doppelbench.corpora.media import Audio, read_audio
+from doppelbench.detectors.audio_input import InputSettings, LeftOutWarning, check_classes, training_audio
 from doppelbench.detectors.detector import Detector, DetectorSpec
 from doppelbench.detectors.registry import register
 from doppelbench.detectors.saving import reading_saved, save_detector, settings_from_dict
+from doppelbench.detectors.shortcut_features import measure
 from doppelbench.engine.trainer import TrainerSettings
 from doppelbench.metrics.signals import checked_samples
 
@@ -84,6 +86,7 @@ class OneNumber(Detector):
 
     def fit(self, bonafide: Sequence[Clip], spoof: Sequence[Clip], trainer: TrainerSettings) -> None:
         """Fit slope and intercept; see :meth:`Detector.fit`."""
+        check_classes(bonafide, spoof)
         sides = [self._numbers(clips, name) for clips, name in ((bonafide, "bona fide"), (spoof, "spoofed"))]
         together = np.concatenate(sides)
         mean, scale = float(together.mean()), float(together.std()) or 1.0
@@ -93,11 +96,6 @@ class OneNumber(Detector):
         self.weights = {"mean": mean, "scale": scale, "slope": slope, "intercept": intercept}
 
     def _numbers(self, clips: Sequence[Clip], what: str) -> np.ndarray:
-        import warnings
-
-        from doppelbench.corpora.media import read_audio
-        from doppelbench.detectors.audio_input import LeftOutWarning
-
         found = []
         for clip in clips:
             try:
@@ -147,8 +145,6 @@ class OneFeature(OneNumber):
 
     def number(self, samples: np.ndarray, rate: int) -> float:
         """The feature, which every recording that is not silent has."""
-        from doppelbench.detectors.shortcut_features import measure
-
         value = measure(samples, rate)[self.feature]
         if value is None:
             raise MediaError("silent", f"the recording has no {self.feature}")

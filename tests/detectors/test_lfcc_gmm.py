@@ -11,8 +11,9 @@ from detector_clips import fitted_both_ways, run_contract, separation, short_tra
 from safetensors.torch import load_file, save_file
 from sklearn.mixture import GaussianMixture as OfScikitLearn
 
+from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import InputError
-from doppelbench.corpora.media import Audio
+from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.detectors.contract import CHECKS
 from doppelbench.detectors.gaussian_mixture import GaussianMixture, fit_mixture
 from doppelbench.detectors.lfcc_gmm import PAPER, TINY, LfccGmm
@@ -143,3 +144,19 @@ def test_a_mixture_of_another_size_is_refused(both, tmp_path) -> None:
     save_file({**tensors, "spoof.means": torch.zeros(2, 60)}, tmp_path / "weights.safetensors")
     with pytest.raises(InputError, match="the mixture of spoof is not one of 4"):
         LfccGmm.load(tmp_path)
+
+
+@pytest.mark.realdata
+def test_real_speech_is_ranked_above_its_own_copy_from_a_vocoder(realdata, tmp_path) -> None:
+    folder = realdata / "d_real_fake" / "wavefake_ljspeech"
+    real, fake = (
+        [Clip(path.stem, "lj", audio=str(path)) for path in sorted((folder / side).glob("*.wav"))]
+        for side in ("real", "fake")
+    )
+    settings = replace(PAPER, components=16, lfcc=replace(PAPER.lfcc, high_hz=8000.0))
+    for left_out in range(2):
+        detector = LfccGmm(settings)
+        rest = [[clip for n, clip in enumerate(side) if n != left_out] for side in (real, fake)]
+        detector.fit(*rest, short_training(tmp_path / str(left_out)))
+        scores = [detector.score(read_audio(side[left_out].audio)) for side in (real, fake)]
+        assert scores[0] > 0 > scores[1]

@@ -83,8 +83,8 @@ def test_the_front_end_of_the_preset_paper_has_300_million_parameters() -> None:
 def test_the_loss_reaches_every_parameter_of_a_front_end_that_is_trained(settings) -> None:
     with seeded(0):
         unreached = without_gradient(SelfSupervised.build(settings), TINY.crop, (0.5, 0.5))
-    # A shift of all keys changes no attention, the norm at the input of blocks is not used, and the layers that
-    # the linear back end averages lie before the last norm.
+    # A shift of all keys changes no attention, the norm at the input of blocks is not used, and the layers
+    # that the linear back end averages lie before the last norm.
     unused = {"k_proj.bias", "norm_input"} | ({"transformer.layer_norm"} if settings is TINY else set())
     assert [name for name in unreached if not any(part in name for part in unused)] == []
 

@@ -9,6 +9,7 @@ from scipy.stats import kstest
 from sklearn.linear_model import LogisticRegression
 
 from doppelbench.corpora.clip import Clip
+from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.media import Audio, write_audio
 from doppelbench.detectors.contract import CHECKS
 from doppelbench.detectors.registry import find_detector
@@ -112,3 +113,9 @@ def test_random_scores_are_normal_and_follow_the_seed(tmp_path) -> None:
         scores.append([detector.score(audio) for audio in recordings])
     assert kstest(scores[0], "norm").pvalue > 0.01
     assert abs(np.corrcoef(*scores)[0, 1]) < 0.2
+
+
+def test_a_recording_of_both_classes_is_refused(tmp_path) -> None:
+    real, fake = write_clips(tmp_path / "clips")
+    with pytest.raises(InputError, match=r"real0\.flac: is given as bona fide and as spoof"):
+        find_detector("bandwidth-only")(PRESETS["tiny"]).fit(real, [*fake, real[0]], short_training(tmp_path))
