@@ -399,10 +399,10 @@ def ls_verb(
 
 @app.command("describe")
 def describe_verb(
-    name: Annotated[str, typer.Argument(help="A system, metric, corpus, track or recipe.")],
+    name: Annotated[str, typer.Argument(help="A system, metric, detector, corpus, track or recipe.")],
     output: Format = OutputFormat.table,
 ) -> None:
-    """Say everything about one system, metric, corpus, track or recipe."""
+    """Say everything about one system, metric, detector, corpus, track or recipe."""
     from doppelbench.benchmark.listing import describe
     from doppelbench.benchmark.tables import to_json
 

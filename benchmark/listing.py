@@ -28,7 +28,7 @@ def listing(what: str) -> list[dict[str, Any]]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Return everything known of one system, metric, corpus, track or recipe.
+    """Return everything known of one system, metric, detector, corpus, track or recipe.
 
     Raises:
         ConfigError: nothing has this name; the message suggests the nearest.
@@ -45,7 +45,7 @@ def describe(name: str) -> dict[str, Any]:
         spec_of_metric = asdict(metric_class(name).spec)
         module = __import__(metric_class(name).__module__, fromlist=["__doc__"])
         return {**spec_of_metric, "documentation": (module.__doc__ or "").strip()}
-    for rows in (_corpora(), _tracks()):
+    for rows in (_corpora(), _tracks(), _detectors()):
         for row in rows:
             if row["name"] == name:
                 return row
@@ -54,12 +54,14 @@ def describe(name: str) -> dict[str, Any]:
     known = [
         *system_names(),
         *list_metrics(),
-        *(row["name"] for row in [*_corpora(), *_tracks()]),
+        *(row["name"] for row in [*_corpora(), *_tracks(), *_detectors()]),
         *recipe_names(),
     ]
     near = difflib.get_close_matches(name, known, n=1)
     hint = (
-        f"did you mean {near[0]!r}?" if near else "see: doppelbench ls systems|metrics|corpora|tracks|recipes"
+        f"did you mean {near[0]!r}?"
+        if near
+        else "see: doppelbench ls systems|metrics|detectors|corpora|tracks|recipes"
     )
     raise ConfigError(f"nothing is called {name!r}; {hint}")
 
@@ -127,7 +129,23 @@ def _metrics() -> list[dict[str, Any]]:
 
 
 def _detectors() -> list[dict[str, Any]]:
-    return []
+    from doppelbench.detectors.registry import detector_names, find_detector
+
+    rows = []
+    for name in detector_names():
+        spec = find_detector(name).spec
+        rows.append(
+            {
+                "name": name,
+                "title": spec.title,
+                "presets": sorted(spec.presets),
+                "trivial": spec.trivial,
+                "score_kind": spec.score_kind,
+                "paper": spec.paper,
+                "licence": spec.licence,
+            }
+        )
+    return rows
 
 
 def _corpora() -> list[dict[str, Any]]:

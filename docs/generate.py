@@ -57,7 +57,7 @@ def help_of(*words: str) -> str:
 def reference() -> str:
     """Return the whole page."""
     parts = ["# Reference", "Made by `make docs` from the code; do not edit."]
-    for what in ("systems", "metrics", "corpora", "tracks", "recipes"):
+    for what in ("systems", "metrics", "detectors", "corpora", "tracks", "recipes"):
         parts += [f"## {what.capitalize()}", render(listing(what), "md")]
     parts += ["## Command line", f"```text\n{help_of()}\n```"]
     for verb in VERBS:

@@ -60,9 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     study, key = read_study(options.study), read_key(options.study)
     crowd = crowd_of(options.study, raters=4 * study.recruitment.raters_per_item)
-    rows = {
-        row[INPUT_PREFIX + BLOCK]: row for row in simulate_answers(study, key, crowd, seed=options.seed)
-    }
+    rows = {row[INPUT_PREFIX + BLOCK]: row for row in simulate_answers(study, key, crowd, seed=options.seed)}
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "votes.sqlite"
         with serving(options.study, tokens=options.raters, database=database) as server:
