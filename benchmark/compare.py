@@ -16,7 +16,7 @@ from doppelbench.benchmark.tables import format_value
 from doppelbench.corpora.errors import InputError
 from doppelbench.engine.run import ItemRow, Run
 from doppelbench.metrics.metric import ItemScore, MetricSpec
-from doppelbench.metrics.registry import metric_class
+from doppelbench.metrics.registry import metric_class, metric_options
 
 Unit = Literal["item", "source", "target"]
 Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
@@ -351,7 +351,7 @@ def _series(metric: str, rows: Iterable[ItemRow], signatures: Mapping[str, str])
 def _kind(metric: str) -> Any:
     """The class of a metric, or None when the package that brings it is not installed."""
     try:
-        return metric_class(metric)
+        return metric_class(metric_options(metric)[0])
     except InputError:
         return None
 

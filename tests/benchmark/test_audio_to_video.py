@@ -9,6 +9,7 @@ import pytest
 import yaml
 from sync_examples import talking_film
 
+from doppelbench.benchmark.compare import compare_runs
 from doppelbench.benchmark.config import ConfigError, load_recipe
 from doppelbench.benchmark.plan import make_plan
 from doppelbench.benchmark.run import execute, rescore_run
@@ -154,6 +155,20 @@ def test_scoring_again_finds_the_same(finished) -> None:
     assert [(row["system"], row["metric"], row["value"]) for row in again] == [
         (row["system"], row["metric"], row["value"]) for row in figures
     ]
+
+
+def test_a_metric_with_options_is_compared_and_gated_like_any_other(finished) -> None:
+    folder, _ = finished
+    rows = compare_runs(
+        [folder],
+        systems=["natural-video", "codec-video"],
+        metrics=["psnr_frames", "psnr_frames:region=mouth"],
+        unit="item",
+        alpha=0.05,
+        seed=0,
+    )
+    assert {row.metric for row in rows} == {"psnr_frames", "psnr_frames:region=mouth"}
+    assert all(row.n == 2 for row in rows)
 
 
 def test_a_system_of_another_track_is_refused(tmp_path: Path) -> None:
