@@ -13,6 +13,7 @@ from doppelbench.benchmark.ab_sheets import write_ab_sheets
 from doppelbench.benchmark.config import AbTestConfig
 from doppelbench.benchmark.experiment_tables import measured_rows, published_part
 from doppelbench.benchmark.run import write_run_report
+from doppelbench.benchmark.tracks.voice_conversion import TRACK
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.media import Audio, write_audio
 from doppelbench.engine.run import Run
@@ -134,7 +135,7 @@ def test_sheets_hold_what_both_systems_answered_and_are_kept_once_made(tmp_path,
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_audio(path, Audio(0.1 * (number + 1) * tone, 16000))
         recipe = SimpleNamespace(ab_tests=[AbTestConfig(systems=("alpha", "beta"))], seed=0)
-        plan = SimpleNamespace(recipe=recipe, trials=trials)
+        plan = SimpleNamespace(recipe=recipe, trials=trials, track=TRACK)
         (folder,) = write_ab_sheets(run, plan)
         study, entries = read_study(folder), read_key(folder).entries
         pairs = {name: entry for name, entry in entries.items() if entry.kind == "system"}
@@ -158,9 +159,9 @@ def test_sheets_hold_what_both_systems_answered_and_are_kept_once_made(tmp_path,
 def test_two_systems_without_a_common_answer_have_no_sheet(tmp_path, capsys):
     with Run.resume(tmp_path / "run", {}) as run:
         recipe = SimpleNamespace(ab_tests=[AbTestConfig(systems=("alpha", "beta"))], seed=0)
-        assert write_ab_sheets(run, SimpleNamespace(recipe=recipe, trials=[])) == []
+        assert write_ab_sheets(run, SimpleNamespace(recipe=recipe, trials=[], track=TRACK)) == []
         trial = Trial("s0", Clip("s0", "cleo", "s.flac"), "ana")
-        assert write_ab_sheets(run, SimpleNamespace(recipe=recipe, trials=[trial])) == []
+        assert write_ab_sheets(run, SimpleNamespace(recipe=recipe, trials=[trial], track=TRACK)) == []
     said = capsys.readouterr().err
     assert "no trial and no sound to be rated" in said
     assert "no trial that both alpha and beta answered" in said
