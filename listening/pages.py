@@ -1,6 +1,6 @@
 """The page that raters see, from one source for every place where it is shown.
 
-``pages/fragment.html.j2``, ``page.css`` and ``page.js`` become the template and sheet of a crowd platform (a
+``rater_page/fragment.html.j2``, ``page.css`` and ``page.js`` become the template and sheet of a crowd platform (a
 fragment with ``${variables}``, and a CSV file with one row a block; Turkle takes the same two files), the
 ``HTMLQuestion`` of the platform's API, the page that :mod:`doppelbench.listening.server` serves, and a
 preview that opens from disk. The platform's rules are those of the Mechanical Turk requester documentation;
@@ -56,7 +56,7 @@ _URL_ATTRIBUTES = ("src", "href", "action", "formaction", "poster", "data")
 @cache
 def page_asset(name: str) -> str:
     """Text of ``page.css`` or ``page.js``."""
-    return resources.files("doppelbench.listening").joinpath("pages", name).read_text(encoding="utf-8")
+    return resources.files("doppelbench.listening").joinpath("rater_page", name).read_text(encoding="utf-8")
 
 
 def sheet_columns(study: Study) -> list[str]:
@@ -475,7 +475,7 @@ def _environment() -> "Environment":
 
     # Escaping is done by the filter, because a dollar sign of the study's text must not become a variable.
     environment = Environment(
-        loader=PackageLoader("doppelbench.listening", "pages"),
+        loader=PackageLoader("doppelbench.listening", "rater_page"),
         undefined=StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,
