@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.media import Audio
+from doppelbench.corpora.errors import InputError
+from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord
 
 ScoreKind = Literal["logit-difference", "llr", "raw"]
@@ -27,6 +28,7 @@ class DetectorSpec:
         licence: licence of code or weights it builds on.
         rate: samples per second that it hears; None for the recording's own.
         trivial: whether it listens to one thing that should tell nothing, and pins the scale.
+        media: whether it judges the sound or the picture of a clip.
         score_kind: ``logit-difference`` (0 where a two-class softmax is undecided), ``llr`` (logarithm of a
             likelihood ratio to base e, not calibrated) or ``raw`` (only the order means something).
     """
@@ -38,6 +40,7 @@ class DetectorSpec:
     licence: str = "Apache-2.0"
     rate: int | None = 16000
     trivial: bool = False
+    media: Literal["audio", "video"] = "audio"
     score_kind: ScoreKind = "logit-difference"
 
 
@@ -93,6 +96,17 @@ class Detector(ABC):
             MediaError: the recording is silent, too short or not finite.
             InputError: the detector is not fitted.
         """
+
+    def score_clip(self, clip: Clip) -> float:
+        """Score a clip, whatever of it the detector judges.
+
+        Raises:
+            MediaError: as :meth:`score`, or the clip cannot be read.
+            InputError: the detector is not fitted, or the clip has no sound.
+        """
+        if clip.audio is None:
+            raise InputError(f"clip {clip.id!r} has no sound to judge")
+        return self.score(read_audio(clip.audio, start=clip.start, end=clip.end))
 
     @abstractmethod
     def save(self, directory: Path) -> None:
