@@ -1,10 +1,10 @@
 """The page that raters see, from one source for every place where it is shown.
 
-``rater_page/fragment.html.j2``, ``page.css`` and ``page.js`` become the template and sheet of a crowd platform (a
-fragment with ``${variables}``, and a CSV file with one row a block; Turkle takes the same two files), the
-``HTMLQuestion`` of the platform's API, the page that :mod:`doppelbench.listening.server` serves, and a
-preview that opens from disk. The platform's rules are those of the Mechanical Turk requester documentation;
-they are checked by :func:`lint_template` before anything is written.
+``rater_page/fragment.html.j2``, ``page.css`` and ``page.js`` become the template and sheet of a crowd
+platform (a fragment with ``${variables}``, and a CSV file with one row a block; Turkle takes the same two
+files), the ``HTMLQuestion`` of the platform's API, the page that :mod:`doppelbench.listening.server` serves,
+and a preview that opens from disk. The platform's rules are those of the Mechanical Turk requester
+documentation; they are checked by :func:`lint_template` before anything is written.
 
 Nothing here knows a system: a page is made from the study alone, and training, traps and gold go the way of
 every other item.
