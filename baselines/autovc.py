@@ -57,14 +57,12 @@ from torch.nn import functional as F
 
 from doppelbench.baselines.autoencoder_blocks import Decoder, Encoder, PostNet
 from doppelbench.baselines.common import (
-    LeftOutWarning,
     LongRecording,
     check_sizes,
     clip_log_mel,
     log_mel_arrays,
     reading_saved,
     save_network,
-    settings_from_dict,
     speaker_recordings,
 )
 from doppelbench.baselines.registry import register
@@ -72,9 +70,10 @@ from doppelbench.baselines.speaker_encoder import EMBEDDING_SIZE, clip_embedding
 from doppelbench.baselines.system import Output, System, SystemSpec
 from doppelbench.baselines.vocoders.griffin_lim import GriffinLim, GriffinLimSettings
 from doppelbench.corpora.clip import Clip, Trial
-from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
+from doppelbench.corpora.errors import DoppelbenchError, InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.features import MelSettings
 from doppelbench.engine.hashing import content_key
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 PUBLISHED_MEL = MelSettings(

@@ -55,7 +55,6 @@ from doppelbench.baselines.common import (
     check_sizes,
     reading_saved,
     save_network,
-    settings_from_dict,
     speaker_recordings,
 )
 from doppelbench.baselines.registry import register
@@ -65,6 +64,7 @@ from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
 from doppelbench.corpora.level import normalize_level
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.engine.hashing import content_key
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 RATE = 16000

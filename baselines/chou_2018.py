@@ -61,7 +61,6 @@ from doppelbench.baselines.common import (
     log_mel_arrays,
     reading_saved,
     save_network,
-    settings_from_dict,
     speaker_recordings,
 )
 from doppelbench.baselines.linear_spectrogram import (
@@ -83,6 +82,7 @@ from doppelbench.baselines.vocoders.griffin_lim import GriffinLim, GriffinLimSet
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
 from doppelbench.corpora.features import MelSettings
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 FRAMES_PER_CODE = 8

@@ -52,7 +52,6 @@ from doppelbench.baselines.common import (
     log_mel_arrays,
     reading_saved,
     save_network,
-    settings_from_dict,
     speaker_recordings,
 )
 from doppelbench.baselines.registry import register
@@ -68,6 +67,7 @@ from doppelbench.baselines.vocoders.griffin_lim import GriffinLim, GriffinLimSet
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
 from doppelbench.corpora.features import MelSettings
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 SUBSAMPLE = (1, 2, 1, 2, 1, 2)

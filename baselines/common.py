@@ -1,37 +1,29 @@
 """What several systems share: a person's speech as one memory-mapped recording, and saving without pickle."""
 
 import contextlib
-import json
-import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import save
 from torch import nn
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
+from doppelbench.corpora.errors import DoppelbenchError, InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.features import MelSettings, log_mel
 from doppelbench.corpora.level import TARGET_DB, normalize_level
 from doppelbench.corpora.media import read_audio
 from doppelbench.engine.cache import ArrayCache, CacheItem, build_cache
 from doppelbench.engine.errors import CacheError
 from doppelbench.engine.hashing import content_key
+from doppelbench.engine.saving import write_trained
 from doppelbench.engine.trainer import TrainerSettings
 
 # Under half a minute there is nothing to learn a voice from; the paper uses three minutes and more.
 MINIMUM_SECONDS = 30.0
-
-Settings = TypeVar("Settings")
-
-
-class LeftOutWarning(UserWarning):
-    """A clip that cannot be used is left out of a training; the message names it and says why."""
 
 
 def clip_log_mel(clip: Clip, mel: MelSettings) -> np.ndarray:
@@ -49,17 +41,8 @@ def clip_log_mel(clip: Clip, mel: MelSettings) -> np.ndarray:
 
 
 def save_network(directory: Path, network: nn.Module, config: dict[str, Any]) -> None:
-    """Write ``weights.safetensors`` and ``config.json`` so that a crash leaves either the old or the new
-    files."""
-    directory.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    for name, content in (
-        ("weights.safetensors", save(weights)),
-        ("config.json", json.dumps(config, indent=2, sort_keys=True).encode()),
-    ):
-        partial = directory / f".{name}.partial"
-        partial.write_bytes(content)
-        os.replace(partial, directory / name)
+    """Write the weights of a network and its ``config.json``; each file appears whole or not at all."""
+    write_trained(directory, network.state_dict(), config)
 
 
 def check_sizes(settings: Any, *, zero: Collection[str] = (), other: Collection[str] = ()) -> None:
@@ -96,20 +79,6 @@ def reading_saved(directory: Path, what: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{directory}: no {what} that can be read ({reason})") from None
-
-
-def settings_from_dict(kind: type[Settings], values: dict[str, Any]) -> Settings:
-    """Rebuild a (nested) settings dataclass from :func:`dataclasses.asdict`; unknown keys are an error."""
-    hints = get_type_hints(kind)
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InputError(f"{kind.__name__} has no setting {', '.join(unknown)}")
-    arguments = {
-        name: settings_from_dict(hints[name], value) if is_dataclass(hints[name]) else value
-        for name, value in values.items()
-    }
-    return kind(**arguments)
 
 
 def log_mel_arrays(clip: Mapping[str, Any], mel: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -71,7 +71,6 @@ from doppelbench.baselines.common import (
     long_recording,
     reading_saved,
     save_network,
-    settings_from_dict,
     target_recordings,
 )
 from doppelbench.baselines.registry import register
@@ -84,6 +83,7 @@ from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, InputError
 from doppelbench.corpora.features import MelSettings
 from doppelbench.engine.hashing import content_key
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 JOINT_VOCODERS = ("wavenet", "wavernn")

@@ -50,13 +50,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from doppelbench.baselines import exemplar
-from doppelbench.baselines.common import (
-    check_sizes,
-    clip_log_mel,
-    reading_saved,
-    save_network,
-    settings_from_dict,
-)
+from doppelbench.baselines.common import check_sizes, clip_log_mel, reading_saved, save_network
 from doppelbench.baselines.exemplar import VOCODER_FOLDER, Exemplar, ExemplarNetwork, ExemplarSettings
 from doppelbench.baselines.exemplar_video_decoder import (
     PatchDiscriminator,
@@ -80,6 +74,7 @@ from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, InputError
 from doppelbench.corpora.media import Video
 from doppelbench.engine.hashing import content_key
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 Mode = Literal["video-only", "joint", "fine-tune"]

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from doppelbench.baselines.common import LeftOutWarning
 from doppelbench.baselines.face_placing import (
     FaceBox,
     WholePictureWarning,
@@ -23,7 +22,7 @@ from doppelbench.baselines.face_placing import (
 )
 from doppelbench.baselines.reference_rows import read_clip
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.media import Video, read_video
 from doppelbench.corpora.mfcc import mfcc_windows
 from doppelbench.engine.cache import ArrayCache, CacheItem, build_cache

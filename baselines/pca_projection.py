@@ -36,7 +36,6 @@ from doppelbench.baselines.common import (
     long_recording,
     reading_saved,
     save_network,
-    settings_from_dict,
 )
 from doppelbench.baselines.registry import register
 from doppelbench.baselines.system import Output, System, SystemSpec
@@ -44,6 +43,7 @@ from doppelbench.baselines.vocoders.griffin_lim import GriffinLim, GriffinLimSet
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError
 from doppelbench.corpora.features import MelSettings
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord
 
 # Frames whose blocks are in memory at once.

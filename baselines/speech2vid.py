@@ -51,7 +51,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from doppelbench.baselines.common import check_sizes, reading_saved, save_network, settings_from_dict
+from doppelbench.baselines.common import check_sizes, reading_saved, save_network
 from doppelbench.baselines.face_clips import (
     EnrolledFilm,
     FaceClips,
@@ -70,6 +70,7 @@ from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, MediaError
 from doppelbench.corpora.media import Video
 from doppelbench.corpora.mfcc import mfcc_windows
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 STILLS = 5

@@ -22,7 +22,6 @@ from doppelbench.baselines.common import (
     log_mel_arrays,
     reading_saved,
     save_network,
-    settings_from_dict,
     speaker_recordings,
 )
 from doppelbench.baselines.system import Output, System
@@ -31,6 +30,7 @@ from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
 from doppelbench.corpora.features import MelSettings
 from doppelbench.engine.hashing import content_key
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 # Two strided convolutions halve the time axis twice, and an instance norm needs two positions.

@@ -58,7 +58,6 @@ from doppelbench.baselines.common import (
     clip_log_mel,
     reading_saved,
     save_network,
-    settings_from_dict,
     speaker_recordings,
 )
 from doppelbench.baselines.registry import register
@@ -75,6 +74,7 @@ from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError, MediaError
 from doppelbench.corpora.features import MelSettings, deemphasize
 from doppelbench.corpora.media import Audio
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 # Frames a code stands for.

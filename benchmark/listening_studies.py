@@ -40,7 +40,8 @@ def run_sounds(run: Path, systems: Sequence[str] | None = None) -> list[Sound]:
     Raises:
         InputError: no run, or a system that it does not have.
     """
-    plan = Run.open(run).info.plan
+    opened = Run.open(run)
+    plan = opened.info.plan
     rows = {row["key"]: row for row in plan.get("systems", ())}
     unknown = sorted(set(systems or ()) - set(rows))
     if unknown:
@@ -61,7 +62,7 @@ def run_sounds(run: Path, systems: Sequence[str] | None = None) -> list[Sound]:
                     trial=trial.id,
                     target=trial.target,
                     source=trial.source.speaker,
-                    path=Run.open(run).output_path(key, trial.id, track.suffix),
+                    path=opened.output_path(key, trial.id, track.suffix),
                     target_sample=samples.get(trial.id),
                     source_sample=_whole_file(trial.source, track.media),
                 )

@@ -126,9 +126,8 @@ def train_system(
         The training record with the clips ``left_out`` and why, or ``failed`` with a status and a reason when
         the clips cannot be used.
     """
-    from doppelbench.baselines.common import LeftOutWarning
     from doppelbench.corpora.conditions import spread_over_conditions
-    from doppelbench.corpora.errors import DoppelbenchError, InputError
+    from doppelbench.corpora.errors import ClipWarning, DoppelbenchError, InputError
     from doppelbench.engine.files import write_json
     from doppelbench.engine.trainer import TrainerSettings
 
@@ -139,7 +138,7 @@ def train_system(
     steps = trainer["max_steps"] or system.settings.max_steps
     chosen = TrainerSettings(**{**trainer, "directory": directory, "max_steps": steps})
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LeftOutWarning)
+        warnings.simplefilter("always", ClipWarning)
         try:
             heard = spread_over_conditions(
                 [Clip(**clip) for clip in clips], conditions, directory / "recordings"
@@ -149,7 +148,7 @@ def train_system(
             return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
     system.save(directory)
     write_json(directory / IDENTITY, {"system": name, "target": target})
-    left_out = [str(entry.message) for entry in caught if issubclass(entry.category, LeftOutWarning)]
+    left_out = [str(entry.message) for entry in caught if issubclass(entry.category, ClipWarning)]
     return {**({} if record is None else asdict(record)), "left_out": left_out}
 
 
@@ -157,10 +156,9 @@ def train_vocoder(
     *, name: str, preset: str, clips: Sequence[Mapping[str, Any]], trainer: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Train a vocoder and save it; arguments and result are those of :func:`train_system`."""
-    from doppelbench.baselines.common import LeftOutWarning
     from doppelbench.baselines.vocoders.registry import find_vocoder
     from doppelbench.baselines.vocoders.registry import train_vocoder as train
-    from doppelbench.corpora.errors import InputError
+    from doppelbench.corpora.errors import ClipWarning, InputError
     from doppelbench.engine.files import write_json
     from doppelbench.engine.trainer import TrainerSettings
 
@@ -168,13 +166,13 @@ def train_vocoder(
     steps = trainer["max_steps"] or find_vocoder(name).presets[preset].max_steps
     chosen = TrainerSettings(**{**trainer, "directory": directory, "max_steps": steps})
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LeftOutWarning)
+        warnings.simplefilter("always", ClipWarning)
         try:
             _, record = train(name, [Clip(**clip) for clip in clips], chosen, preset)
         except InputError as error:
             return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
     write_json(directory / IDENTITY, {"vocoder": name})
-    left_out = [str(entry.message) for entry in caught if issubclass(entry.category, LeftOutWarning)]
+    left_out = [str(entry.message) for entry in caught if issubclass(entry.category, ClipWarning)]
     return {**({} if record is None else asdict(record)), "left_out": left_out}
 
 

@@ -31,3 +31,11 @@ class DependencyError(DoppelbenchError):
     it."""
 
     exit_code = 5
+
+
+class ClipWarning(UserWarning):
+    """What a user should know of a clip that a system was trained on or asked about."""
+
+
+class LeftOutWarning(ClipWarning):
+    """A clip that cannot be used is left out of a training; the message names it and says why."""

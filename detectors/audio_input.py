@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.level import TARGET_DB, active_span, normalize_level
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.engine.cache import ArrayCache, CacheItem, build_cache
@@ -22,10 +22,6 @@ from doppelbench.engine.errors import CacheError
 from doppelbench.engine.hashing import content_key
 from doppelbench.engine.trainer import TrainerSettings
 from doppelbench.metrics.signals import RESAMPLER, checked_samples
-
-
-class LeftOutWarning(UserWarning):
-    """A clip that cannot be used is left out of a training; the message names it and says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

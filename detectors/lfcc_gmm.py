@@ -38,7 +38,8 @@ from doppelbench.detectors.detector import Detector, DetectorSpec, Explanation
 from doppelbench.detectors.gaussian_mixture import GaussianMixture, fit_mixture
 from doppelbench.detectors.lfcc import Lfcc, LfccSettings
 from doppelbench.detectors.registry import register
-from doppelbench.detectors.saving import reading_saved, save_detector, settings_from_dict
+from doppelbench.detectors.saving import reading_saved, save_detector
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.threads import limit_threads
 from doppelbench.engine.trainer import TrainerSettings
 

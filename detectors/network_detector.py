@@ -24,8 +24,9 @@ from doppelbench.detectors.audio_input import (
 )
 from doppelbench.detectors.detector import Detector, Explanation
 from doppelbench.detectors.losses import Head
-from doppelbench.detectors.saving import reading_saved, save_detector, settings_from_dict
+from doppelbench.detectors.saving import reading_saved, save_detector
 from doppelbench.engine.hashing import content_key
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 # Four seconds and a little, the input of RawNet2, AASIST and what came after.

@@ -3,22 +3,17 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from doppelbench.corpora.errors import InputError
-from doppelbench.engine.files import write_bytes, write_json
-
-WEIGHTS_FILE = "weights.safetensors"
-CONFIG_FILE = "config.json"
-
-Settings = TypeVar("Settings")
+from doppelbench.engine.saving import CONFIG_FILE, WEIGHTS_FILE, write_trained
 
 
 def save_detector(
@@ -33,10 +28,7 @@ def save_detector(
         tensors: weights by name.
         more: whatever else JSON can hold.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    held = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    write_bytes(directory / WEIGHTS_FILE, save(held))
-    write_json(directory / CONFIG_FILE, {"detector": name, "settings": asdict(settings), **more})
+    write_trained(directory, tensors, {"detector": name, "settings": asdict(settings), **more})
 
 
 @contextlib.contextmanager
@@ -60,25 +52,3 @@ def reading_saved(directory: Path, name: str) -> Iterator[tuple[dict[str, Any], 
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{directory}: no trained {name} that can be read ({reason})") from None
-
-
-def settings_from_dict(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """Rebuild a (nested) settings dataclass from JSON; lists become tuples, unknown keys are an error.
-
-    Raises:
-        InputError: there is a key that the dataclass does not have.
-    """
-    hints = get_type_hints(kind)
-    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InputError(f"{kind.__name__} has no setting {', '.join(unknown)}")
-    arguments = {
-        name: settings_from_dict(hints[name], value) if is_dataclass(hints[name]) else _tuples(value)
-        for name, value in values.items()
-    }
-    return kind(**arguments)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -33,7 +33,8 @@ from doppelbench.corpora.media import Audio
 from doppelbench.detectors.audio_input import InputSettings, hear, training_audio
 from doppelbench.detectors.detector import Detector, DetectorSpec
 from doppelbench.detectors.registry import register
-from doppelbench.detectors.saving import reading_saved, save_detector, settings_from_dict
+from doppelbench.detectors.saving import reading_saved, save_detector
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings
 from doppelbench.metrics.sca import (
     N_FEATURES,

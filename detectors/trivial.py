@@ -19,13 +19,14 @@ import numpy as np
 import torch
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.media import Audio, read_audio
-from doppelbench.detectors.audio_input import InputSettings, LeftOutWarning, check_classes, training_audio
+from doppelbench.detectors.audio_input import InputSettings, check_classes, training_audio
 from doppelbench.detectors.detector import Detector, DetectorSpec
 from doppelbench.detectors.registry import register
-from doppelbench.detectors.saving import reading_saved, save_detector, settings_from_dict
+from doppelbench.detectors.saving import reading_saved, save_detector
 from doppelbench.detectors.shortcut_features import measure
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings
 from doppelbench.metrics.signals import checked_samples
 

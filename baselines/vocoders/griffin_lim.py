@@ -18,12 +18,12 @@ import numpy as np
 import torch
 import torchaudio
 
-from doppelbench.baselines.common import settings_from_dict
 from doppelbench.baselines.vocoders.vocoder import Vocoder
 from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.features import MelSettings, deemphasize, mel_filterbank, mel_from_log
 from doppelbench.corpora.media import Audio
 from doppelbench.engine.files import write_json
+from doppelbench.engine.saving import settings_from_dict
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from doppelbench.baselines.common import (
     clip_features,
     reading_saved,
     save_network,
-    settings_from_dict,
 )
 from doppelbench.baselines.vocoders.vocoder import Vocoder
 from doppelbench.corpora.clip import Clip
@@ -33,6 +32,7 @@ from doppelbench.corpora.features import MelSettings, deemphasize, log_mel, pree
 from doppelbench.corpora.level import normalize_level
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.engine.hashing import content_key
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 # Keeps uniform numbers away from the ends, where the inverse of a logistic distribution is infinite.

@@ -19,10 +19,9 @@ from doppelbench.baselines.autovc import (
     SpeakerCrops,
     rename_released,
 )
-from doppelbench.baselines.common import LeftOutWarning
 from doppelbench.baselines.speaker_encoder import clip_embedding
 from doppelbench.corpora.clip import Clip, Trial
-from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
+from doppelbench.corpora.errors import DoppelbenchError, InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.media import read_audio
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from doppelbench.baselines.common import LeftOutWarning, clip_log_mel, long_recording
+from doppelbench.baselines.common import clip_log_mel, long_recording
 from doppelbench.baselines.exemplar import (
     PAPER,
     SMALL,
@@ -22,7 +22,7 @@ from doppelbench.baselines.exemplar import (
     RandomCrops,
 )
 from doppelbench.corpora.clip import Clip, Trial
-from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.corpora.errors import DoppelbenchError, InputError, LeftOutWarning
 from doppelbench.engine.trainer import TrainerSettings, seeded
 
 READABLE = {".safetensors", ".json", ".csv", ".bin"}

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from doppelbench.baselines.common import LeftOutWarning
 from doppelbench.baselines.contract import CHECKS, Material, make_material
 from doppelbench.baselines.exemplar import TINY as AUDIO_TINY
 from doppelbench.baselines.exemplar import Exemplar
@@ -38,7 +37,7 @@ from doppelbench.baselines.exemplar_video_decoder import (
 )
 from doppelbench.baselines.target_films import TargetFilms, target_films
 from doppelbench.corpora.clip import Clip, Trial
-from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.corpora.errors import DoppelbenchError, InputError, LeftOutWarning
 from doppelbench.corpora.features import MelSettings
 from doppelbench.corpora.media import Audio, Video, read_audio, read_video, write_audio, write_video
 from doppelbench.engine.trainer import TrainerSettings, seeded

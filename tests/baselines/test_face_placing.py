@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from head_films import FPS, head, of, pictures, training, voice, write_clip, write_corpus
 
-from doppelbench.baselines.common import LeftOutWarning
 from doppelbench.baselines.face_clips import (
     enrol_film,
     face_clips,
@@ -27,7 +26,7 @@ from doppelbench.baselines.face_placing import (
     whole_picture,
 )
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.media import Video, write_audio, write_video
 from doppelbench.corpora.talkers.face import Pose
 from doppelbench.engine.trainer import TrainerSettings

@@ -5,17 +5,10 @@ import pytest
 from detector_clips import natural, short_training, write_clips
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.level import TARGET_DB, active_level
 from doppelbench.corpora.media import Audio, read_audio, write_audio
-from doppelbench.detectors.audio_input import (
-    InputSettings,
-    LeftOutWarning,
-    crop_indices,
-    hear,
-    random_crop,
-    training_audio,
-)
+from doppelbench.detectors.audio_input import InputSettings, crop_indices, hear, random_crop, training_audio
 
 RATE = 16000
 

@@ -23,8 +23,8 @@ from doppelbench.detectors.rawnet2 import (
     RawNet2Body,
     RawNet2Settings,
 )
-from doppelbench.detectors.saving import settings_from_dict
 from doppelbench.detectors.sinc_filters import SincFilters, band_edges, band_pass_filters
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import seeded
 
 
