@@ -1,19 +1,16 @@
 """Systems by name, loaded when first asked for; a package adds its own through the group
 ``doppelbench.systems``."""
 
-import difflib
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
 from doppelbench.corpora.errors import DoppelbenchError
+from doppelbench.engine.registry import Registry
 
 if TYPE_CHECKING:
     from doppelbench.baselines.system import System
 
     SystemClass = TypeVar("SystemClass", bound=type[System])
 
-GROUP = "doppelbench.systems"
 BUILT_IN = {
     "natural": "doppelbench.baselines.reference_rows",
     "source": "doppelbench.baselines.reference_rows",
@@ -39,25 +36,18 @@ BUILT_IN = {
     "speech2vid": "doppelbench.baselines.speech2vid",
     "lipgan": "doppelbench.baselines.lipgan",
 }
-_registered: "dict[str, type[System]]" = {}
+SYSTEMS: "Registry[type[System]]" = Registry("system", "doppelbench.systems", BUILT_IN, DoppelbenchError)
 
 
 def register(system: "SystemClass") -> "SystemClass":
     """Class decorator that makes a system known by the name in its spec."""
-    name = system.spec.name
-    known = _registered.get(name)
-    if known is not None and (known.__module__, known.__qualname__) != (
-        system.__module__,
-        system.__qualname__,
-    ):
-        raise DoppelbenchError(f"two systems are called {name!r}: {known.__module__} and {system.__module__}")
-    _registered[name] = system
+    SYSTEMS.register(system)
     return system
 
 
 def system_names() -> list[str]:
     """Names of the built-in systems and of those that installed packages add."""
-    return [*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN)]
+    return SYSTEMS.names()
 
 
 def find_system(name: str) -> "type[System]":
@@ -66,13 +56,4 @@ def find_system(name: str) -> "type[System]":
     Raises:
         DoppelbenchError: no system has this name; the message suggests the nearest.
     """
-    if name not in _registered and name in BUILT_IN:
-        import_module(BUILT_IN[name])
-    if name not in _registered:
-        for entry in entry_points(group=GROUP, name=name):
-            _registered[name] = entry.load()
-    if name not in _registered:
-        near = difflib.get_close_matches(name, [*system_names(), *_registered], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(system_names())}"
-        raise DoppelbenchError(f"there is no system {name!r}{hint}")
-    return _registered[name]
+    return SYSTEMS.find(name)

@@ -1,19 +1,16 @@
 """Detectors by name, loaded when first asked for; a package adds its own through the group
 ``doppelbench.detectors``."""
 
-import difflib
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
 from doppelbench.corpora.errors import DoppelbenchError
+from doppelbench.engine.registry import Registry
 
 if TYPE_CHECKING:
     from doppelbench.detectors.detector import Detector
 
     DetectorClass = TypeVar("DetectorClass", bound=type[Detector])
 
-GROUP = "doppelbench.detectors"
 BUILT_IN = {
     "serra-statistics": "doppelbench.detectors.serra_statistics",
     "lfcc-gmm": "doppelbench.detectors.lfcc_gmm",
@@ -28,27 +25,20 @@ BUILT_IN = {
     "leading-silence-only": "doppelbench.detectors.trivial",
     "bandwidth-only": "doppelbench.detectors.trivial",
 }
-_registered: "dict[str, type[Detector]]" = {}
+DETECTORS: "Registry[type[Detector]]" = Registry(
+    "detector", "doppelbench.detectors", BUILT_IN, DoppelbenchError
+)
 
 
 def register(detector: "DetectorClass") -> "DetectorClass":
     """Class decorator that makes a detector known by the name in its spec."""
-    name = detector.spec.name
-    known = _registered.get(name)
-    if known is not None and (known.__module__, known.__qualname__) != (
-        detector.__module__,
-        detector.__qualname__,
-    ):
-        raise DoppelbenchError(
-            f"two detectors are called {name!r}: {known.__module__} and {detector.__module__}"
-        )
-    _registered[name] = detector
+    DETECTORS.register(detector)
     return detector
 
 
 def detector_names() -> list[str]:
     """Names of the built-in detectors and of those that installed packages add."""
-    return [*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN)]
+    return DETECTORS.names()
 
 
 def find_detector(name: str) -> "type[Detector]":
@@ -57,13 +47,4 @@ def find_detector(name: str) -> "type[Detector]":
     Raises:
         DoppelbenchError: no detector has this name; the message suggests the nearest.
     """
-    if name not in _registered and name in BUILT_IN:
-        import_module(BUILT_IN[name])
-    if name not in _registered:
-        for entry in entry_points(group=GROUP, name=name):
-            _registered[name] = entry.load()
-    if name not in _registered:
-        near = difflib.get_close_matches(name, [*detector_names(), *_registered], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(detector_names())}"
-        raise DoppelbenchError(f"there is no detector {name!r}{hint}")
-    return _registered[name]
+    return DETECTORS.find(name)

@@ -9,6 +9,7 @@ from doppelbench.baselines.exemplar import Exemplar
 from doppelbench.baselines.reference_rows import ReferenceRow, Source
 from doppelbench.baselines.system import SystemSpec
 from doppelbench.corpora.errors import DoppelbenchError
+from doppelbench.engine import registry as engine_registry
 
 
 class Plugged(ReferenceRow):
@@ -22,10 +23,10 @@ class Plugged(ReferenceRow):
 
 @pytest.fixture
 def installed(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    entry = importlib.metadata.EntryPoint("plugged", f"{__name__}:Plugged", registry.GROUP)
+    monkeypatch.setattr(registry.SYSTEMS, "registered", dict(registry.SYSTEMS.registered))
+    entry = importlib.metadata.EntryPoint("plugged", f"{__name__}:Plugged", registry.SYSTEMS.group)
     entries = importlib.metadata.EntryPoints([entry])
-    monkeypatch.setattr(registry, "entry_points", lambda **wanted: entries.select(**wanted))
+    monkeypatch.setattr(engine_registry, "entry_points", lambda **wanted: entries.select(**wanted))
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
@@ -44,7 +45,7 @@ def test_a_system_of_another_package_is_listed_and_found(installed):
 
 
 def test_a_second_system_of_a_name_is_refused(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", {"source": Source})
+    monkeypatch.setattr(registry.SYSTEMS, "registered", {"source": Source})
     another = type("Source", (Source,), {"__module__": "another.package"})
     with pytest.raises(DoppelbenchError, match=r"'source'.*another\.package"):
         registry.register(another)
@@ -52,8 +53,8 @@ def test_a_second_system_of_a_name_is_refused(monkeypatch):
 
 
 def test_a_built_in_system_is_not_replaced_by_an_installed_one(monkeypatch):
-    entry = importlib.metadata.EntryPoint("exemplar", f"{__name__}:Plugged", registry.GROUP)
+    entry = importlib.metadata.EntryPoint("exemplar", f"{__name__}:Plugged", registry.SYSTEMS.group)
     entries = importlib.metadata.EntryPoints([entry])
-    monkeypatch.setattr(registry, "entry_points", lambda **wanted: entries.select(**wanted))
+    monkeypatch.setattr(engine_registry, "entry_points", lambda **wanted: entries.select(**wanted))
     assert registry.find_system("exemplar") is Exemplar
     assert registry.system_names().count("exemplar") == 1

@@ -43,7 +43,7 @@ class SeveralVoices(ReferenceRow):
 
 @pytest.fixture
 def plan_of(manifest, monkeypatch):
-    monkeypatch.setitem(registry._registered, "several-voices", SeveralVoices)
+    monkeypatch.setitem(registry.SYSTEMS.registered, "several-voices", SeveralVoices)
 
     def make(*systems, **more):
         values = {

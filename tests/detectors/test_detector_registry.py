@@ -13,6 +13,7 @@ from doppelbench.detectors import registry
 from doppelbench.detectors.contract import CHECKS
 from doppelbench.detectors.detector import Detector
 from doppelbench.detectors.trivial import PRESETS, DurationOnly, LoudnessOnly
+from doppelbench.engine import registry as engine_registry
 
 
 class Plugged(DurationOnly):
@@ -23,10 +24,10 @@ class Plugged(DurationOnly):
 
 @pytest.fixture
 def installed(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    entry = importlib.metadata.EntryPoint("plugged", f"{__name__}:Plugged", registry.GROUP)
+    monkeypatch.setattr(registry.DETECTORS, "registered", dict(registry.DETECTORS.registered))
+    entry = importlib.metadata.EntryPoint("plugged", f"{__name__}:Plugged", registry.DETECTORS.group)
     entries = importlib.metadata.EntryPoints([entry])
-    monkeypatch.setattr(registry, "entry_points", lambda **wanted: entries.select(**wanted))
+    monkeypatch.setattr(engine_registry, "entry_points", lambda **wanted: entries.select(**wanted))
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
@@ -47,7 +48,7 @@ def test_a_detector_of_another_package_is_listed_and_found(installed) -> None:
 
 
 def test_a_second_detector_of_a_name_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr(registry, "_registered", {"duration-only": DurationOnly})
+    monkeypatch.setattr(registry.DETECTORS, "registered", {"duration-only": DurationOnly})
     another = type("DurationOnly", (DurationOnly,), {"__module__": "another.package"})
     with pytest.raises(DoppelbenchError, match=r"'duration-only'.*another\.package"):
         registry.register(another)
