@@ -63,6 +63,18 @@ class ReferenceRow(System):
         return cls()
 
 
+class ClipsRow(ReferenceRow):
+    """A reference row that answers with what it knows of the target's clips."""
+
+    def __init__(self) -> None:
+        self.clips: dict[str, list[Clip]] = {}
+
+    def fit(self, clips: Sequence[Clip], trainer: TrainerSettings) -> None:
+        """Keep the clips by speaker."""
+        for clip in clips:
+            self.clips.setdefault(clip.speaker, []).append(clip)
+
+
 @register
 class Natural(ReferenceRow):
     """The target's own recording."""
@@ -129,7 +141,7 @@ class SourceCopySynthesis(CopyRow):
 
 
 @register
-class RandomTarget(ReferenceRow):
+class RandomTarget(ClipsRow):
     """A clip of the target that has nothing to do with the source; which one follows from the trial's id."""
 
     spec: ClassVar[SystemSpec] = SystemSpec(
@@ -139,13 +151,6 @@ class RandomTarget(ReferenceRow):
         needs=frozenset({"target-clips"}),
         reference_row=True,
     )
-
-    def __init__(self) -> None:
-        self.clips: dict[str, list[Clip]] = {}
-
-    def fit(self, clips: Sequence[Clip], trainer: TrainerSettings) -> None:
-        for clip in clips:
-            self.clips.setdefault(clip.speaker, []).append(clip)
 
     def convert(self, trial: Trial) -> Output:
         avoided = normalize_text(trial.source.text or "")

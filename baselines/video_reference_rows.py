@@ -19,14 +19,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from doppelbench.baselines.reference_rows import ReferenceRow, read_clip, reference_of
+from doppelbench.baselines.reference_rows import ClipsRow, ReferenceRow, read_clip, reference_of
 from doppelbench.baselines.registry import register
 from doppelbench.baselines.system import Output, SystemSpec
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Video, read_video, write_preview
 from doppelbench.engine.hashing import content_key
-from doppelbench.engine.trainer import TrainerSettings
 
 TRACK = "audio-to-video"
 SHIFT_SECONDS = 0.2
@@ -118,7 +117,7 @@ class StillFrame(NaturalFilmRow):
 
 
 @register
-class MeanFrame(ReferenceRow):
+class MeanFrame(ClipsRow):
     """The mean of all pictures of the target's training films, held as long as the sound lasts."""
 
     spec: ClassVar[SystemSpec] = SystemSpec(
@@ -130,12 +129,8 @@ class MeanFrame(ReferenceRow):
     )
 
     def __init__(self) -> None:
-        self.clips: dict[str, list[Clip]] = {}
+        super().__init__()
         self.means: dict[str, tuple[np.ndarray, float]] = {}
-
-    def fit(self, clips: Sequence[Clip], trainer: TrainerSettings) -> None:
-        for clip in clips:
-            self.clips.setdefault(clip.speaker, []).append(clip)
 
     def convert(self, trial: Trial) -> Output:
         if trial.target not in self.means:

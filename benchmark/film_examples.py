@@ -3,6 +3,7 @@
 As figure 6 of the exemplar paper shows systems: one row a system, one column a moment.
 """
 
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -88,6 +89,7 @@ def strip_png(frames: np.ndarray, fps: float, face: str | None) -> bytes:
     return buffer.getvalue()
 
 
+@functools.cache
 def _mouth(face: str) -> tuple[int, int, int, int] | None:
     try:
         film = read_video(face, audio=False)

@@ -62,12 +62,30 @@ def opening_readout(*, out: np.ndarray, ref: np.ndarray, opening: np.ndarray) ->
     Returns:
         Opening in the output in the unit of the truth, shape (t,), float64.
     """
-    mean = ref.mean(axis=0)
-    natural = ref - mean
-    variances, directions = np.linalg.eigh(natural @ natural.T)
-    scaled = directions.T @ (opening - opening.mean()) / (variances + RIDGE * variances[-1])
-    weights = natural.T @ (directions @ scaled)
+    mean, weights = ridge_weights(ref, opening)
     return (out - mean) @ weights + opening.mean()
+
+
+def ridge_weights(pixels: np.ndarray, opening: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge regression from the pixels of a mouth to its opening.
+
+    Args:
+        pixels: shape (t, pixels), float64.
+        opening: shape (t,).
+
+    Returns:
+        Mean of the pixels and weight of each, of shape (pixels,).
+    """
+    mean = pixels.mean(axis=0)
+    centred, wanted = pixels - mean, opening - opening.mean()
+    # In the space of the pixels or of the frames, whichever is smaller; both give the same weights.
+    if len(centred) < centred.shape[1]:
+        variances, directions = np.linalg.eigh(centred @ centred.T)
+        weights = centred.T @ (directions @ (directions.T @ wanted / (variances + RIDGE * variances[-1])))
+    else:
+        variances, directions = np.linalg.eigh(centred.T @ centred)
+        weights = directions @ (directions.T @ (centred.T @ wanted) / (variances + RIDGE * variances[-1]))
+    return mean, weights
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:

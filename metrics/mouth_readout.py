@@ -19,7 +19,7 @@ from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.media import read_video
 from doppelbench.metrics.mouth_box import Box, mouth_truth
 from doppelbench.metrics.mouth_box import mouth_box as box_of
-from doppelbench.metrics.mouth_opening import RIDGE, SMOOTHING, smoothed
+from doppelbench.metrics.mouth_opening import SMOOTHING, ridge_weights, smoothed
 
 # Films of a person that are read, and pictures of each at most.
 FILMS = 24
@@ -173,17 +173,7 @@ def _person(clips: Sequence[Clip]) -> PersonReadout | None:
     deviation = SMOOTHING * widest
     rows = [smoothed(film[:, box[1] : box[3], box[0] : box[2]], deviation) for film in films]
     pixels, opening = np.concatenate(rows), np.concatenate(openings)
-    mean = pixels.mean(axis=0)
-    centred = pixels - mean
-    # In the space of the pixels or of the frames, whichever is smaller; both give the same weights.
-    if len(centred) < centred.shape[1]:
-        variances, directions = np.linalg.eigh(centred @ centred.T)
-        scaled = directions.T @ (opening - opening.mean()) / (variances + RIDGE * variances[-1])
-        weights = centred.T @ (directions @ scaled)
-    else:
-        variances, directions = np.linalg.eigh(centred.T @ centred)
-        scaled = directions.T @ (centred.T @ (opening - opening.mean()))
-        weights = directions @ (scaled / (variances + RIDGE * variances[-1]))
+    mean, weights = ridge_weights(pixels, opening)
     size = (films[0].shape[1], films[0].shape[2])
     return PersonReadout(box, size, deviation, mean, weights, float(opening.mean()))
 
