@@ -126,7 +126,12 @@ def log_mel(samples: np.ndarray, settings: MelSettings | None = None) -> np.ndar
         Array of shape (1 + n // hop, n_mels), float32, range 0 to 1.
     """
     settings = settings or MelSettings()
-    mel = mel_magnitude(preemphasize(samples, settings.preemphasis), settings)
+    return log_from_mel(mel_magnitude(preemphasize(samples, settings.preemphasis), settings), settings)
+
+
+def log_from_mel(mel: np.ndarray, settings: MelSettings | None = None) -> np.ndarray:
+    """Logarithm and scaling of :func:`log_mel`; mel magnitudes to float32 of the same shape, 0 to 1."""
+    settings = settings or MelSettings()
     decibel = 20 * np.log10(np.maximum(mel, MIN_MAGNITUDE))
     scaled = (decibel - settings.min_db) / (settings.max_db - settings.min_db)
     return np.clip(scaled, 0.0, 1.0).astype(np.float32)

@@ -56,6 +56,7 @@ BUILT_IN = {
     "video_mse": "doppelbench.metrics.video_mse:VideoMeanSquaredError",
     "voicing_error": "doppelbench.metrics.voicing_error:VoicingError",
     "wer": "doppelbench.metrics.wer:WordErrorRate",
+    "wer_heard": "doppelbench.metrics.wer_heard:HeardWordErrorRate",
 }
 
 

@@ -133,4 +133,5 @@ CONTRACT: dict[str, dict[str, Verdict]] = {
     "stoi": compared(swapped=differs(1e-3), sample=invariant(0.01), frame=worsens(0.02)),
     "voicing_error": compared(swapped=SAME, sample=invariant(3.0), frame=invariant(10.0)),
     "wer": TRANSCRIPT,
+    "wer_heard": compared(swapped=SAME, gain=invariant(0.0), sample=invariant(0.0), frame=invariant(0.0)),
 }

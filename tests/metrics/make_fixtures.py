@@ -473,7 +473,7 @@ def main() -> None:
     write("mel_l1", f"librosa {librosa.__version__}", signal_cases(mel_distance, 1e-3))
     write("si_sdr", f"SciPy {version('scipy')}", signal_cases(distortion_ratio, 1e-6))
     write("lag", f"SciPy {version('scipy')}", signal_cases(lag_size, 0))
-    for name, rate in (("wer", jiwer.wer), ("mer", jiwer.mer), ("cer", jiwer.cer)):
+    for name, rate in (("wer", jiwer.wer), ("wer_heard", jiwer.wer), ("mer", jiwer.mer), ("cer", jiwer.cer)):
         texts = [
             {"reference": reference, "transcript": heard, "expected": rate(reference, heard), "tolerance": 0}
             for reference, heard in TEXTS

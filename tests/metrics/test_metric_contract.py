@@ -27,7 +27,7 @@ from doppelbench.metrics.sca import features, train_on_features
 CLIP = Clip(id="trial-1", speaker="voice0", text="bin blue at f two now")
 SPEAKER_SEEDS = range(200, 206)
 MARGIN_SECONDS = 0.15
-TRANSCRIPT_METRICS = ("cer", "mer", "wer")
+TRANSCRIPT_METRICS = ("cer", "mer", "wer", "wer_heard")
 PITCH_METRICS = ("f0_correlation", "f0_rmse", "voicing_error")
 AUDIO_METRICS = sorted(name for name in BUILT_IN if metric_class(name).spec.media == "audio")
 FOLDER = Path(__file__).parent / "fixtures"

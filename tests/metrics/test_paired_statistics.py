@@ -11,6 +11,7 @@ from scipy import stats
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.metrics import ItemScore, metric_class
+from doppelbench.metrics.recognizers import Recognizer
 from doppelbench.metrics.registry import BUILT_IN, metric
 from doppelbench.metrics.sca import features, train_on_features
 from doppelbench.metrics.statistics import (
@@ -37,7 +38,27 @@ def options(tmp_path_factory):
     with transcripts.open("w", newline="") as file:
         csv.writer(file).writerows([("id", "text"), *((f"t{i}", text) for i, text in enumerate(HEARD))])
     stored = {"recognizer": f"stored:{transcripts}"}
-    return {"sca": {"classifier": classifier}, "wer": stored, "cer": stored}
+    # The output is heard first, then its reference.
+    heard_in_turn = {"recognizer": InTurn([text for heard in HEARD for text in (heard, TEXT)])}
+    return {
+        "sca": {"classifier": classifier},
+        "wer": stored,
+        "cer": stored,
+        "wer_heard": heard_in_turn,
+    }
+
+
+class InTurn(Recognizer):
+    """Hears one text after the other."""
+
+    name = "in-turn"
+    signature = "in-turn-1"
+
+    def __init__(self, texts):
+        self.texts = iter(texts)
+
+    def transcribe(self, audio, *, clip=None):
+        return next(self.texts)
 
 
 AUDIO_METRICS = sorted(name for name in BUILT_IN if metric_class(name).spec.media == "audio")

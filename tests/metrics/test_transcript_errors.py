@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 from metric_examples import speech_like
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError
-from doppelbench.corpora.media import read_audio
+from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.metrics.metric import ItemScore
 from doppelbench.metrics.normalizers import normalizer
 from doppelbench.metrics.recognizers import Recognizer
@@ -182,3 +183,17 @@ def test_arctic_sentence_has_no_errors(realdata):
     audio = read_audio(realdata / "a_parallel" / "cmu_arctic_slt" / "arctic_a0009.wav")
     clip = Clip(id="a0009", speaker="slt", text="He turned sharply, and faced Gregson across the table.")
     assert metric("wer").item(out=audio, clip=clip).value == 0.0
+
+
+def test_what_is_heard_in_the_reference_takes_the_place_of_the_text():
+    scorer = metric("wer_heard", recognizer=Parrot("bin blue"), normalizer="none")
+    audio = Audio(np.full(16000, 0.1, dtype=np.float32), 16000)
+    score = scorer.item(out=audio, ref=audio, clip=Clip(id="a", speaker="b", text="place green"))
+    assert (score.value, score.stats["reference"]) == (0.0, "bin blue")
+
+
+def test_stored_transcripts_know_nothing_of_the_reference(tmp_path):
+    table = tmp_path / "heard.csv"
+    table.write_text("id,text\na,bin blue\n")
+    with pytest.raises(DoppelbenchError, match="natural recording"):
+        metric("wer_heard", recognizer=f"stored:{table}")
