@@ -91,19 +91,19 @@ SMALL = replace(
     faces=FaceSettings(picture=64, frames=16),
     batch_size=32,
     learning_rate=3e-3,
-    decay_steps=400,
+    decay_steps=250,
     loss="cross-entropy",
-    max_steps=1000,
+    max_steps=600,
 )
 TINY = replace(
     SMALL,
-    faces=FaceSettings(picture=64, frames=8),
+    faces=FaceSettings(picture=32, frames=8),
     batch_size=16,
     learning_rate=1e-2,
-    decay_steps=60,
+    decay_steps=40,
     dropout=0.2,
     augment=0.3,
-    max_steps=100,
+    max_steps=60,
 )
 PRESETS = {"tiny": TINY, "small": SMALL, "paper": PUBLISHED}
 
