@@ -69,8 +69,8 @@ def _drifting(seed: int) -> np.ndarray:
     return np.stack([np.roll(picture, 2 * step, axis=1) for step in range(int(generator.integers(8, 13)))])
 
 
-def fitted(make: MakeDetector, material: Material, name: str) -> VideoDetector:
-    """Fit a detector for a few steps."""
+def fitted(make: MakeDetector, material: Material, name: str = "fitted") -> VideoDetector:
+    """Fit a detector for a few steps; a training of this name that is there is not repeated."""
     detector = make()
     with _quiet():
         detector.fit(material.bonafide, material.spoof, material.trainer(name))
@@ -100,7 +100,7 @@ def check_spec(make: MakeDetector, material: Material) -> None:
 
 def check_scores(make: MakeDetector, material: Material) -> None:
     """A score is a finite float that depends on the film alone, not on what was scored before."""
-    detector = fitted(make, material, "scores")
+    detector = fitted(make, material)
     there = scores(detector, material.clips)
     back = scores(detector, material.clips[::-1])[::-1]
     assert all(isinstance(score, float) and np.isfinite(score) for score in there), f"scores are {there}"
@@ -109,7 +109,7 @@ def check_scores(make: MakeDetector, material: Material) -> None:
 
 def check_frames_are_kept(make: MakeDetector, material: Material) -> None:
     """Scoring leaves the frames that it is given as they are."""
-    detector = fitted(make, material, "kept")
+    detector = fitted(make, material)
     film = read_film(material.bonafide[0])
     before = film.frames.copy()
     with _quiet():
@@ -119,7 +119,7 @@ def check_frames_are_kept(make: MakeDetector, material: Material) -> None:
 
 def check_deaf(make: MakeDetector, material: Material) -> None:
     """The sound of a clip does not matter, and sound alone is refused with a sentence."""
-    detector = fitted(make, material, "deaf")
+    detector = fitted(make, material)
     film = read_film(material.bonafide[0])
     noise = np.random.default_rng(0).normal(0, 0.1, 8000).astype(np.float32)
     sounding, heard = material.folder / "sounding.mkv", material.folder / "heard.flac"
@@ -148,7 +148,7 @@ def check_same_seed(make: MakeDetector, material: Material) -> None:
 
 def check_save_and_load(make: MakeDetector, material: Material) -> None:
     """A loaded detector scores as the saved one, and nothing is pickled."""
-    detector = fitted(make, material, "saving")
+    detector = fitted(make, material)
     directory = material.folder / "saved"
     detector.save(directory)
     names = {path.suffix for path in directory.iterdir()}
@@ -183,7 +183,7 @@ def bad_clips(folder: Path) -> dict[str, list[Clip]]:
 
 def check_bad_films(make: MakeDetector, material: Material) -> None:
     """What cannot be scored is a MediaError with its status, never a number."""
-    detector = fitted(make, material, "bad")
+    detector = fitted(make, material)
     for status, clips in bad_clips(material.folder).items():
         for clip in clips:
             try:
@@ -196,7 +196,7 @@ def check_bad_films(make: MakeDetector, material: Material) -> None:
 
 def check_size_and_rate(make: MakeDetector, material: Material) -> None:
     """A film of another size, shape and rate is scored."""
-    detector = fitted(make, material, "size")
+    detector = fitted(make, material)
     frames = read_film(material.bonafide[0]).frames
     with _quiet():
         assert np.isfinite(detector.score_film(Video(frames[:, 7:, :51], 29.97)))
@@ -229,7 +229,7 @@ def check_explanation(make: MakeDetector, material: Material) -> None:
     clip = material.bonafide[0]
     film = read_film(clip)
     with _quiet():
-        found = fitted(make, material, "explained").explain_clip(clip)
+        found = fitted(make, material).explain_clip(clip)
     assert found.relevance.shape == found.times.shape, "there is not one relevance for each time"
     assert np.isfinite(found.relevance).all(), "relevance is not finite"
     assert (np.diff(found.times) > 0).all(), "times do not rise"

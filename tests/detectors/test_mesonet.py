@@ -16,11 +16,11 @@ from doppelbench.detectors.detector import Explanation
 from doppelbench.detectors.face_input import FaceSettings, WholePictureWarning
 from doppelbench.detectors.frame_network import HEADS, LabelledFaces, TrainingFaces, changed
 from doppelbench.detectors.mesonet import PUBLISHED, TINY, Inception, Meso4, MesoInception4
-from doppelbench.detectors.video_contract import CHECKS, make_material
+from doppelbench.detectors.video_contract import CHECKS, Material, make_material
 from doppelbench.engine.trainer import seeded
 
 KINDS = {"meso-4": (Meso4, 27_977), "mesoinception-4": (MesoInception4, 28_615)}
-STEPS = 40
+STEPS = 30
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_the_squared_error_is_that_of_the_weighed_sigmoids() -> None:
     torch.nn.init.ones_(head.linear.weight)
     torch.nn.init.zeros_(head.linear.bias)
     # Sigmoids of 0.5 and 0.75; the spoofed one weighs three times as much.
-    found = head.loss(torch.tensor([[0.0], [np.log(3.0)]]), torch.tensor([0, 1]), (3.0, 1.0))
+    found = head.loss(torch.tensor([[1.0], [3.0]]).log(), torch.tensor([0, 1]), (3.0, 1.0))
     assert float(found.detach()) == pytest.approx((3 * 0.25 + 0.0625) / 4)
 
 
@@ -90,15 +90,20 @@ def test_it_finds_a_blurred_mouth_in_films_it_never_saw(trained) -> None:
 
 def test_the_contrary_labels_give_the_contrary_scores(folder) -> None:
     real, fake = write_films(folder / "films")
-    detector = MesoInception4(TINY)
-    detector.fit(fake, real, short_training(folder / "contrary", 20))
+    detector = MesoInception4(replace(TINY, batch_size=8))
+    detector.fit(fake, real, short_training(folder / "contrary", 15))
     film = natural(200)
     assert detector.score_film(film) < detector.score_film(blurred(film))
 
 
+@pytest.fixture(scope="module")
+def material(tmp_path_factory) -> Material:
+    return make_material(tmp_path_factory.mktemp("material"))
+
+
 @pytest.mark.parametrize("check", CHECKS)
-def test_it_keeps_the_contract(check: str, tmp_path) -> None:
-    CHECKS[check](lambda: Meso4(TINY), make_material(tmp_path))
+def test_it_keeps_the_contract(check: str, material) -> None:
+    CHECKS[check](lambda: Meso4(TINY), material)
 
 
 @pytest.mark.parametrize("check", ["spec", "save_and_load"])
@@ -148,7 +153,8 @@ def test_a_film_without_a_face_is_judged_whole_and_says_so(trained, folder) -> N
     whole = Meso4(replace(TINY, faces=replace(TINY.faces, find_faces=False)))
     whole.network = trained.network
     with warnings.catch_warnings(action="error"):
-        assert whole.score_film(middle) == pytest.approx(score)
+        # Resizing looks a pixel beyond the edge of the square.
+        assert whole.score_film(middle) == pytest.approx(score, rel=0.02)
 
 
 def test_what_lies_outside_the_square_does_not_matter(trained) -> None:
