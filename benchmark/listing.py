@@ -138,6 +138,7 @@ def _detectors() -> list[dict[str, Any]]:
             {
                 "name": name,
                 "title": spec.title,
+                "media": spec.media,
                 "presets": sorted(spec.presets),
                 "trivial": spec.trivial,
                 "score_kind": spec.score_kind,

@@ -9,7 +9,7 @@ level lives on it. Both are taken out by default, at training and at test; the a
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -103,8 +103,10 @@ class TrainingAudio:
     key: str
 
 
-def check_classes(bonafide: Sequence[Clip], spoof: Sequence[Clip]) -> None:
-    """Refuse classes that cannot be told apart.
+def check_classes(
+    bonafide: Sequence[Clip], spoof: Sequence[Clip], media: Literal["audio", "video"] = "audio"
+) -> None:
+    """Refuse classes that cannot be told apart by their sound or by their pictures.
 
     Raises:
         InputError: a class is empty, or a recording is in both.
@@ -112,7 +114,7 @@ def check_classes(bonafide: Sequence[Clip], spoof: Sequence[Clip]) -> None:
     for what, clips in (("bona fide", bonafide), ("spoofed", spoof)):
         if not clips:
             raise InputError(f"a detector needs bona fide and spoofed clips; there is no {what} one")
-    places = [{(clip.audio, clip.start, clip.end) for clip in side} for side in (bonafide, spoof)]
+    places = [{(getattr(clip, media), clip.start, clip.end) for clip in side} for side in (bonafide, spoof)]
     both = sorted(str(place[0]) for place in places[0] & places[1] if place[0] is not None)
     if both:
         raise InputError(f"{both[0]}: is given as bona fide and as spoof")

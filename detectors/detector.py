@@ -45,6 +45,23 @@ class DetectorSpec:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PictureRelevance:
+    """Where in the picture a score came from.
+
+    Attributes:
+        left: of the square that was judged, in pixels of the film; it may reach beyond the picture.
+        top: of the square.
+        side: of the square.
+        relevance: of equal cells of the square, in the unit of the score, shape (rows, columns).
+    """
+
+    left: float
+    top: float
+    side: float
+    relevance: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """Where in a recording its score came from.
 
@@ -54,12 +71,14 @@ class Explanation:
         relevance: in the unit of the score, positive where the part speaks for bona fide; shape (t,) without
             bands, else (t, f).
         method: how it was found.
+        picture: where in the picture, from detectors that judge one.
     """
 
     times: np.ndarray
     frequencies: np.ndarray | None
     relevance: np.ndarray
     method: str
+    picture: PictureRelevance | None = None
 
 
 class Detector(ABC):
@@ -94,7 +113,8 @@ class Detector(ABC):
 
         Raises:
             MediaError: the recording is silent, too short or not finite.
-            InputError: the detector is not fitted.
+            InputError: the detector is not fitted, or judges pictures
+                (:class:`doppelbench.detectors.video_detector.VideoDetector`).
         """
 
     def score_clip(self, clip: Clip) -> float:
@@ -104,9 +124,7 @@ class Detector(ABC):
             MediaError: as :meth:`score`, or the clip cannot be read.
             InputError: the detector is not fitted, or the clip has no sound.
         """
-        if clip.audio is None:
-            raise InputError(f"clip {clip.id!r} has no sound to judge")
-        return self.score(read_audio(clip.audio, start=clip.start, end=clip.end))
+        return self.score(_sound(clip))
 
     @abstractmethod
     def save(self, directory: Path) -> None:
@@ -130,3 +148,18 @@ class Detector(ABC):
         from doppelbench.detectors.occlusion import occlude
 
         return occlude(self.score, audio)
+
+    def explain_clip(self, clip: Clip) -> Explanation:
+        """Say which parts of a clip its score came from, whatever of it the detector judges.
+
+        Raises:
+            MediaError: as :meth:`score_clip`.
+            InputError: likewise.
+        """
+        return self.explain(_sound(clip))
+
+
+def _sound(clip: Clip) -> Audio:
+    if clip.audio is None:
+        raise InputError(f"clip {clip.id!r} has no sound to judge")
+    return read_audio(clip.audio, start=clip.start, end=clip.end)

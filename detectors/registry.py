@@ -24,6 +24,12 @@ BUILT_IN = {
     "duration-only": "doppelbench.detectors.trivial",
     "leading-silence-only": "doppelbench.detectors.trivial",
     "bandwidth-only": "doppelbench.detectors.trivial",
+    "meso-4": "doppelbench.detectors.mesonet",
+    "mesoinception-4": "doppelbench.detectors.mesonet",
+    "random-film": "doppelbench.detectors.trivial_film",
+    "sharpness-only": "doppelbench.detectors.trivial_film",
+    "motion-only": "doppelbench.detectors.trivial_film",
+    "frozen-only": "doppelbench.detectors.trivial_film",
 }
 DETECTORS: "Registry[type[Detector]]" = Registry(
     "detector", "doppelbench.detectors", BUILT_IN, DoppelbenchError

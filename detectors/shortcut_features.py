@@ -47,7 +47,7 @@ class ShortcutResult:
     """How well one feature alone tells real from fake.
 
     Attributes:
-        feature: of ``FEATURES``.
+        feature: its name.
         bonafide: clips with a value.
         spoof: clips with a value.
         bonafide_median: median over bona fide clips; None without a value.
@@ -133,6 +133,7 @@ def audit(
     bonafide: Sequence[Mapping[str, float | None]],
     spoof: Sequence[Mapping[str, float | None]],
     *,
+    features: Sequence[str] = tuple(FEATURES),
     clusters: tuple[Sequence[str], Sequence[str]] | None = None,
     margin: float = MARGIN,
     draws: int = DRAWS,
@@ -144,6 +145,7 @@ def audit(
     Args:
         bonafide: features of bona fide clips, as :func:`measure` gives them.
         spoof: features of spoofed clips.
+        features: names of those to judge, in the order of the results.
         clusters: speaker or source recording of each clip, resampled as one.
         margin: distance from an area of 0.5 that the whole interval must exceed to be flagged.
         draws: number of resamples.
@@ -163,7 +165,7 @@ def audit(
         raise InputError("an audit for shortcuts needs the cluster of each clip, or of none")
     return [
         _judged(name, (bonafide, spoof), clusters, margin=margin, draws=draws, seed=seed, level=level)
-        for name in FEATURES
+        for name in features
     ]
 
 

@@ -74,20 +74,24 @@ def logistic(
     return float(solution[0]), float(solution[1])
 
 
-class OneNumber(Detector):
-    """Logistic regression on one number of a recording."""
+class Logistic(Detector):
+    """Logistic regression on one number of a clip."""
 
     def __init__(self, settings: TrivialSettings) -> None:
         self.settings = settings
         self.weights: dict[str, float] | None = None
 
     @abstractmethod
-    def number(self, samples: np.ndarray, rate: int) -> float:
-        """Return the number of a checked recording, shape (n,), float64."""
+    def clip_number(self, clip: Clip) -> float:
+        """Return the number of a clip.
+
+        Raises:
+            MediaError: the clip has none.
+        """
 
     def fit(self, bonafide: Sequence[Clip], spoof: Sequence[Clip], trainer: TrainerSettings) -> None:
         """Fit slope and intercept; see :meth:`Detector.fit`."""
-        check_classes(bonafide, spoof)
+        check_classes(bonafide, spoof, self.spec.media)
         sides = [self._numbers(clips, name) for clips, name in ((bonafide, "bona fide"), (spoof, "spoofed"))]
         together = np.concatenate(sides)
         mean, scale = float(together.mean()), float(together.std()) or 1.0
@@ -100,9 +104,7 @@ class OneNumber(Detector):
         found = []
         for clip in clips:
             try:
-                if clip.audio is None:
-                    raise MediaError("missing", f"clip {clip.id} has no audio")
-                found.append(self._checked_number(read_audio(clip.audio, start=clip.start, end=clip.end)))
+                found.append(self.clip_number(clip))
             except MediaError as error:
                 message = f"{what} clip {clip.speaker}/{clip.id} is left out of the training: {error.reason}"
                 warnings.warn(message, LeftOutWarning, stacklevel=3)
@@ -110,23 +112,25 @@ class OneNumber(Detector):
             raise InputError(f"a detector needs bona fide and spoofed clips; no {what} one can be used")
         return np.array(found)
 
-    def _checked_number(self, audio: Audio) -> float:
-        samples = checked_samples(audio, role="recording", rate=audio.rate, seconds=(SHORTEST, None))
-        return self.number(samples, audio.rate)
+    def fitted(self) -> dict[str, float]:
+        """Return mean and scale of the number, slope and intercept.
 
-    def score(self, audio: Audio) -> float:
-        """The logit; see :meth:`Detector.score`."""
+        Raises:
+            InputError: there are none yet.
+        """
         if self.weights is None:
             raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
-        held = self.weights
-        standard = (self._checked_number(audio) - held["mean"]) / held["scale"]
-        return held["slope"] * standard + held["intercept"]
+        return self.weights
+
+    def logit(self, number: float) -> float:
+        """The logit of a number."""
+        held = self.fitted()
+        return held["slope"] * (number - held["mean"]) / held["scale"] + held["intercept"]
 
     def save(self, directory: Path) -> None:
         """Write ``weights.safetensors`` and ``config.json``."""
-        if self.weights is None:
-            raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
-        tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.weights.items()}
+        held = self.fitted()
+        tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in held.items()}
         save_detector(directory, self.spec.name, self.settings, tensors)
 
     @classmethod
@@ -137,6 +141,29 @@ class OneNumber(Detector):
             names = ("mean", "scale", "slope", "intercept")
             detector.weights = {name: float(tensors[name]) for name in names}
         return detector
+
+
+class OneNumber(Logistic):
+    """Logistic regression on one number of a recording."""
+
+    @abstractmethod
+    def number(self, samples: np.ndarray, rate: int) -> float:
+        """Return the number of a checked recording, shape (n,), float64."""
+
+    def clip_number(self, clip: Clip) -> float:
+        """Return the number of a clip's sound."""
+        if clip.audio is None:
+            raise MediaError("missing", f"clip {clip.id} has no audio")
+        return self._checked_number(read_audio(clip.audio, start=clip.start, end=clip.end))
+
+    def _checked_number(self, audio: Audio) -> float:
+        samples = checked_samples(audio, role="recording", rate=audio.rate, seconds=(SHORTEST, None))
+        return self.number(samples, audio.rate)
+
+    def score(self, audio: Audio) -> float:
+        """The logit; see :meth:`Detector.score`."""
+        self.fitted()
+        return self.logit(self._checked_number(audio))
 
 
 class OneFeature(OneNumber):
@@ -205,18 +232,29 @@ class RandomScores(Detector):
 
     def score(self, audio: Audio) -> float:
         """A draw from a standard normal distribution."""
+        self.fitted()
+        samples = checked_samples(audio, role="recording", rate=audio.rate, seconds=(SHORTEST, None))
+        return self.draw(samples.astype("<f4"))
+
+    def fitted(self) -> int:
+        """Return the seed.
+
+        Raises:
+            InputError: there is none yet.
+        """
         if self.seed is None:
             raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
-        samples = checked_samples(audio, role="recording", rate=audio.rate, seconds=(SHORTEST, None))
-        digest = hashlib.sha256(samples.astype("<f4").tobytes()).digest()
-        generator = np.random.default_rng([self.seed, *np.frombuffer(digest, "<u4").tolist()])
+        return self.seed
+
+    def draw(self, content: np.ndarray) -> float:
+        """A number that follows from the bytes of an array and the seed."""
+        digest = hashlib.sha256(np.ascontiguousarray(content).data).digest()
+        generator = np.random.default_rng([self.fitted(), *np.frombuffer(digest, "<u4").tolist()])
         return float(generator.standard_normal())
 
     def save(self, directory: Path) -> None:
         """Write ``weights.safetensors`` and ``config.json``."""
-        if self.seed is None:
-            raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
-        save_detector(directory, self.spec.name, self.settings, {"seed": torch.tensor(self.seed)})
+        save_detector(directory, self.spec.name, self.settings, {"seed": torch.tensor(self.fitted())})
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -1,4 +1,4 @@
-"""Seconds of speech that each detector of the published size scores in a second on one thread."""
+"""Seconds of speech or film that each detector of the published size scores in a second on one thread."""
 
 from dataclasses import replace
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from doppelbench.corpora.media import Audio
+from doppelbench.corpora.media import Audio, Video
+from doppelbench.corpora.talkers.face import Head, Pose, face_of
 from doppelbench.detectors.gaussian_mixture import GaussianMixture
 from doppelbench.detectors.registry import find_detector
 from doppelbench.engine.threads import limit_threads
@@ -17,6 +18,7 @@ RATE = 16000
 SECONDS = 4.0375
 ROUNDS = 5
 NETWORKS = ("lfcc-lcnn", "rawnet2", "aasist", "aasist-l")
+FPS, PICTURE = 25.0, 256
 
 
 def with_random_weights(name: str):
@@ -56,3 +58,28 @@ def test_scoring_speed(benchmark, name: str) -> None:
     if benchmark.enabled:
         benchmark.extra_info["times real time"] = round(SECONDS / benchmark.stats.stats.median, 1)
     assert np.isfinite(detector.score(audio))
+
+
+def talking_head() -> Video:
+    """A drawn head, with the noise of a camera."""
+    generator = np.random.default_rng(0)
+    head = Head(face_of("ada", "female", 0), PICTURE)
+    openings = 0.5 + 0.5 * np.sin(0.9 * np.arange(round(SECONDS * FPS)))
+    drawn = np.stack([head.draw(Pose(opening=float(value)))[0] for value in openings])
+    noise = generator.integers(-4, 5, drawn.shape, dtype=np.int16)
+    return Video(np.clip(drawn + noise, 0, 255).astype(np.uint8), FPS)
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark(group="film scoring")
+@pytest.mark.parametrize("name", ["meso-4", "mesoinception-4"])
+def test_film_scoring_speed(benchmark, name: str) -> None:
+    """The search for the face is timed, the decoding of the film is not."""
+    limit_threads()
+    detector = with_random_weights(name)
+    film = talking_head()
+    assert detector.frame_scores(film).faces.found
+    benchmark.pedantic(detector.score_film, args=(film,), rounds=ROUNDS, warmup_rounds=1)
+    if benchmark.enabled:
+        benchmark.extra_info["times real time"] = round(SECONDS / benchmark.stats.stats.median, 1)
+    assert np.isfinite(detector.score_film(film))
