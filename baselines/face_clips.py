@@ -13,16 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from doppelbench.baselines.face_placing import (
-    FaceBox,
-    WholePictureWarning,
-    cut_face,
-    place_face,
-    whole_picture,
-)
+from doppelbench.baselines.face_placing import FaceBox, cut_face, place_face, whole_picture
 from doppelbench.baselines.reference_rows import read_clip
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError, WholePictureWarning
 from doppelbench.corpora.media import Video, read_video
 from doppelbench.corpora.mfcc import mfcc_windows
 from doppelbench.engine.cache import ArrayCache, CacheItem, build_cache

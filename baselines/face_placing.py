@@ -11,16 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from doppelbench.corpora.errors import ClipWarning, InputError, MediaError
+from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.films import Framing, face_square
 
 # The detector's box ends between mouth and chin; a third more, a little lower, holds the jaw as it opens.
 FACE = Framing(crop="face", face_share=0.75, face_height=0.46)
 FEATHER = 0.1
-
-
-class WholePictureWarning(ClipWarning):
-    """No face was found, so that the whole picture is taken for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,3 +39,7 @@ class ClipWarning(UserWarning):
 
 class LeftOutWarning(ClipWarning):
     """A clip that cannot be used is left out of a training; the message names it and says why."""
+
+
+class WholePictureWarning(ClipWarning):
+    """No face was found, so that the whole picture is taken for it."""

@@ -18,11 +18,17 @@ from typing import Any
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
+from doppelbench.corpora.errors import (
+    DoppelbenchError,
+    InputError,
+    LeftOutWarning,
+    MediaError,
+    WholePictureWarning,
+)
 from doppelbench.corpora.faces import DETECTION_FRAMES
 from doppelbench.corpora.films import Framing, Square, crop_square, face_square
 from doppelbench.corpora.media import Video
-from doppelbench.detectors.audio_input import LeftOutWarning, check_classes
+from doppelbench.detectors.audio_input import check_classes
 from doppelbench.detectors.video_detector import check_film, read_film
 from doppelbench.engine.cache import ArrayCache, CacheItem, build_cache
 from doppelbench.engine.errors import CacheError
@@ -31,10 +37,6 @@ from doppelbench.engine.trainer import TrainerSettings
 
 # Raised whenever the same clip would become other pictures.
 VERSION = 1
-
-
-class WholePictureWarning(LeftOutWarning):
-    """No face was found, so that the whole picture is taken for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

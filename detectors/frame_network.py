@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.corpora.errors import DoppelbenchError, InputError, WholePictureWarning
 from doppelbench.corpora.media import Video
 from doppelbench.detectors.detector import Explanation, PictureRelevance
 from doppelbench.detectors.face_input import (
     Faces,
     FaceSettings,
     TrainingFaces,
-    WholePictureWarning,
     cut_faces,
     spread_frames,
     training_faces,
@@ -30,9 +29,10 @@ from doppelbench.detectors.face_input import (
 from doppelbench.detectors.film_occlusion import CELLS, cover_cells
 from doppelbench.detectors.losses import Head, OneLogit
 from doppelbench.detectors.network_detector import DetectorNetwork
-from doppelbench.detectors.saving import reading_saved, save_detector, settings_from_dict
+from doppelbench.detectors.saving import reading_saved, save_detector
 from doppelbench.detectors.video_detector import VideoDetector, read_film
 from doppelbench.engine.hashing import content_key
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 FRAMES_AT_ONCE = 16

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.media import Video
-from doppelbench.detectors.audio_input import LeftOutWarning, check_classes
+from doppelbench.detectors.audio_input import check_classes
 from doppelbench.detectors.detector import DetectorSpec
 from doppelbench.detectors.registry import register
 from doppelbench.detectors.trivial import PRESETS, Logistic, RandomScores

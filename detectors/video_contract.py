@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import DoppelbenchError, MediaError
+from doppelbench.corpora.errors import DoppelbenchError, LeftOutWarning, MediaError
 from doppelbench.corpora.media import Audio, Video, write_audio, write_video
-from doppelbench.detectors.audio_input import LeftOutWarning
 from doppelbench.detectors.detector import Detector
 from doppelbench.detectors.video_detector import VideoDetector, read_film
 from doppelbench.engine.trainer import TrainerSettings

@@ -18,7 +18,6 @@ from doppelbench.baselines.face_clips import (
 )
 from doppelbench.baselines.face_placing import (
     FaceBox,
-    WholePictureWarning,
     cut_face,
     feather,
     paste_face,
@@ -26,7 +25,7 @@ from doppelbench.baselines.face_placing import (
     whole_picture,
 )
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError, WholePictureWarning
 from doppelbench.corpora.media import Video, write_audio, write_video
 from doppelbench.corpora.talkers.face import Pose
 from doppelbench.engine.trainer import TrainerSettings

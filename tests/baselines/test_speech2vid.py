@@ -43,7 +43,7 @@ from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
 from doppelbench.corpora.media import Audio, Video, write_audio, write_video
 from doppelbench.engine.trainer import TrainerSettings, seeded
 
-pytestmark = pytest.mark.filterwarnings("ignore::doppelbench.baselines.face_placing.WholePictureWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::doppelbench.corpora.errors.WholePictureWarning")
 
 
 def parameters(module: torch.nn.Module) -> int:

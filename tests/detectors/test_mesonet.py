@@ -10,10 +10,10 @@ from detector_clips import parameters, short_training
 from film_clips import COUNT, FPS, SIZE, blurred, mouth, natural, separation, write_film, write_films
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.corpora.errors import DoppelbenchError, InputError, WholePictureWarning
 from doppelbench.corpora.media import Video
 from doppelbench.detectors.detector import Explanation
-from doppelbench.detectors.face_input import FaceSettings, WholePictureWarning
+from doppelbench.detectors.face_input import FaceSettings
 from doppelbench.detectors.frame_network import HEADS, LabelledFaces, TrainingFaces, changed
 from doppelbench.detectors.mesonet import PUBLISHED, TINY, Inception, Meso4, MesoInception4
 from doppelbench.detectors.video_contract import CHECKS, Material, make_material
