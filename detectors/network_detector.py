@@ -171,10 +171,12 @@ class NetworkDetector(Detector):
             network = self.start()
         steps = trainer.max_steps or settings.max_steps
         module = DetectorModule(network, settings, steps)
-        clip = trainer.gradient_clip or settings.gradient_clip
-        record = train(
-            module, LabelledCrops(audio, settings, trainer.seed), replace(trainer, gradient_clip=clip)
+        chosen = replace(
+            trainer,
+            gradient_clip=trainer.gradient_clip or settings.gradient_clip,
+            max_steps=steps if trainer.max_seconds is None else trainer.max_steps,
         )
+        record = train(module, LabelledCrops(audio, settings, trainer.seed), chosen)
         self.network = network.eval().cpu()
         return record
 
