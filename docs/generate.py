@@ -23,6 +23,7 @@ VERBS = (
     "rescore",
     "listen",
     "detect",
+    "board",
     "ls",
     "describe",
     "data",
@@ -43,6 +44,7 @@ PARTS = {
         "audit",
     ),
     "detect": ("evaluate", "audit"),
+    "board": ("add", "build", "diff", "serve"),
 }
 
 

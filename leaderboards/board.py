@@ -409,7 +409,9 @@ def _board(
         for entry in current
         if entry.system.reference_row
     ]
-    way = PAIRED if ways == {PAIRED} or not ways else OVERLAP if ways == {OVERLAP} else MIXED
+    if not ways:
+        ways = {PAIRED if any(one.items for one in own) else OVERLAP}
+    way = next(iter(ways)) if len(ways) == 1 else MIXED
     side = "lower" if head.direction == "higher" else "upper"
     return Board(
         schema=1,
