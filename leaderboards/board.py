@@ -144,8 +144,13 @@ class Board(Part):
     @property
     def title(self) -> str:
         """What the board is of."""
-        task = f", {self.trials.task}" if self.trials.task else ""
-        return f"{self.track} on {self.corpus.label}{task}"
+        return f"{self.track} on {self.name}"
+
+    @property
+    def name(self) -> str:
+        """Corpus, task and recipes."""
+        parts = [self.corpus.label, self.trials.task, " and ".join(self.recipes)]
+        return ", ".join(dict.fromkeys(part for part in parts if part))
 
     @property
     def head(self) -> Column:

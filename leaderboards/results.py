@@ -237,7 +237,7 @@ def system_id(key: str, preset: str | None) -> str:
 def slug(text: str) -> str:
     """Return a short file name for any text; one that loses something ends in a hash."""
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_SLUG].strip("-")
-    if plain == text:
+    if plain and plain == text:
         return plain
     return f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 

@@ -36,6 +36,13 @@ ALL = "boards.json"
 FOLDERS = ("boards", "systems", "data", "media", "assets")
 FILES = (ALL, "index.html", "published.html")
 ASSETS = ("board.css", "board.js")
+# Columns of cost: the field, its head, and the filter that words it.
+COSTS = (
+    ("training_seconds", "training", "seconds"),
+    ("synthesis_seconds", "synthesis", "seconds"),
+    ("peak_memory", "memory", "memory"),
+    ("parameters", "parameters", "count"),
+)
 LABELLED_POINTS = 24
 # Sizes of the plot, in units of its own; it scales with the page.
 WIDTH, HEIGHT = 720.0, 400.0
@@ -104,6 +111,9 @@ def write_site(boards: Sequence[Board], out: Path, *, results: Sequence[StoredRe
                 plot=cost_plot(board),
                 players=players,
                 published=[key for key in board.published if _is_published(key)],
+                costs=[
+                    cost for cost in COSTS if any(getattr(row.system.cost, cost[0]) for row in board.rows)
+                ],
                 presets=sorted({row.system.preset for row in board.rows if row.system.preset}),
                 titles={other.id: other.title for other in boards},
             ),
@@ -201,7 +211,7 @@ def cost_plot(board: Board) -> str:
         )
         if place:
             parts.append(_label(*place, row.system.key, "reference"))
-    for row, figure, seconds in points:
+    for _, figure, seconds in points:
         assert seconds is not None
         assert figure.value is not None
         cx, cy = x(seconds), y(figure.value)
@@ -313,6 +323,7 @@ def _renderer() -> Any:
     environment.filters["seconds"] = seconds_text
     environment.filters["rank"] = rank_text
     environment.filters["arrow"] = arrow
+    environment.filters["cost"] = lambda value, kind: environment.filters[kind](value)
     environment.filters["memory"] = _memory
     environment.filters["count"] = _count
     environment.filters["share"] = _share
