@@ -285,7 +285,7 @@ def _system_part(
         "name": system["name"],
         "title": system.get("title") or "",
         "description": _description(system, budget),
-        "paper": _paper(system["name"]),
+        "paper": system["paper"] if "paper" in system else _paper(system["name"]),
         "preset": system.get("preset"),
         "reference_row": bool(system.get("reference_row")),
         "zero_shot": budget.get("zero_shot"),
@@ -338,6 +338,7 @@ def _description(system: Mapping[str, Any], budget: Mapping[str, Any]) -> str:
 
 
 def _paper(name: str) -> str:
+    """Of a system in a record that does not say; loads the system, which takes its time."""
     from doppelbench.baselines.registry import find_system
 
     try:

@@ -183,8 +183,8 @@ def write_detection_run(folder: Path) -> Path:
                     {
                         "protocol": protocol, "fold": "", "detector": detector, "variant": variant,
                         "group": "pooled", "name": "", "metric": "eer_asvspoof", "value": rate + worse,
-                        "low": rate + worse - 0.04, "high": rate + worse + 0.04, "bonafide": 100, "spoof": 100,
-                        "reason": "",
+                        "low": rate + worse - 0.04, "high": rate + worse + 0.04, "bonafide": 100,
+                        "spoof": 100, "reason": "",
                     }
                 )  # fmt: skip
     pd.DataFrame(trials).to_parquet(folder / "trials.parquet")
@@ -232,4 +232,4 @@ def test_the_verb_adds_builds_and_compares(run: Path, tmp_path: Path) -> None:
     assert call("build", tmp_path / "newer", "--out", tmp_path / "second")[0] == 0
     code, text = call("diff", old, tmp_path / "second" / "boards.json", "--format", "csv")
     assert code == 3
-    assert ",dropped,row," in text
+    assert ",dropped,row@small," in text
