@@ -7,6 +7,7 @@ notes say that there is no paired test.
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -276,7 +277,9 @@ def _system_part(
         for name, training in (info.plan.get("trainings") or {}).items()
         if name == key or name.startswith(f"{key}/")
     ]
-    budget = next((row for row in info.plan.get("budget") or () if row["system"] == key), {})
+    budget: Mapping[str, Any] = next(
+        (row for row in info.plan.get("budget") or () if row["system"] == key), {}
+    )
     seconds = budget.get("seconds")
     if seconds is None and trainings:
         seconds = round(sum(training["seconds"] for training in trainings), 1)
@@ -349,47 +352,50 @@ def _paper(name: str) -> str:
 
 def _run_items(folder: Path, result: "Result", figures: "Sequence[FigureRow]") -> Items:
     """Terms of the headline metric by system; refused where figures and items disagree."""
-    import pandas as pd
-
     from doppelbench.benchmark.figures import score_from_row
     from doppelbench.metrics.registry import metric_class, metric_options
 
     head = result.headline
     assert head is not None
-    table = pd.read_parquet(folder / "items.parquet", columns=["system", "metric", "status"])
-    counts = table.groupby(["system", "metric"])["status"].agg(
-        [("expected", "size"), ("n", lambda own: int((own == "ok").sum()))]
-    )
+    table = _read_items(folder)
+    places = list(zip(table["system"], table["metric"], strict=True))
+    expected = Counter(places)
+    scored = Counter(place for place, status in zip(places, table["status"], strict=True) if status == "ok")
     for figure in figures:
         place = (figure.system, figure.metric)
-        found = (
-            tuple(int(n) for n in counts.loc[place][["n", "expected"]]) if place in counts.index else (0, 0)
-        )
-        if found != (figure.n, figure.expected):
+        if (scored[place], expected[place]) != (figure.n, figure.expected):
             raise InputError(
                 f"{folder}: figures.csv says that {figure.n} of {figure.expected} items of {figure.metric} "
-                f"of {figure.system} were scored, the items say {found[0]} of {found[1]}; write it again "
-                f"with: doppelbench score {folder}"
+                f"of {figure.system} were scored, the items say {scored[place]} of {expected[place]}; write "
+                f"it again with: doppelbench score {folder}"
             )
     kind = metric_class(metric_options(head.name)[0])
-    presets = {system.key: system.preset for system in result.systems}
-    own = pd.read_parquet(folder / "items.parquet", filters=[("metric", "==", head.name)])
-    items: Items = {}
-    for key, rows in own.groupby("system", sort=True):
-        if key not in presets:
-            continue
-        terms = [
-            (row["trial"], *found)
-            for row in rows.to_dict("records")
-            if (found := kind.paired_terms(score_from_row(row))) is not None
-        ]
-        if terms:
-            trials, numerators, denominators = zip(*terms, strict=True)
-            items[system_id(str(key), presets[str(key)])] = SystemItems(
-                np.array(trials, dtype=object), np.array(numerators, float), np.array(denominators, float)
-            )
+    names = {system.key: system_id(system.key, system.preset) for system in result.systems}
+    terms: dict[str, list[tuple[str, float, float]]] = {}
+    for row in table[table["metric"] == head.name].to_dict("records"):
+        item = {str(name): value for name, value in row.items()}
+        adds = kind.paired_terms(score_from_row(item))
+        if adds is not None and item["system"] in names:
+            terms.setdefault(names[item["system"]], []).append((item["trial"], *adds))
+    items = {}
+    for name, own in terms.items():
+        trials, numerators, denominators = zip(*own, strict=True)
+        items[name] = SystemItems(
+            np.array(trials, dtype=object), np.array(numerators, float), np.array(denominators, float)
+        )
     _agree(folder, result, items)
     return items
+
+
+def _read_items(folder: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    path = folder / "items.parquet"
+    columns = ["system", "trial", "metric", "value", "status", "reason", "statistics"]
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: no table of items: {error}") from None
 
 
 def _agree(folder: Path, result: "Result", items: Items) -> None:

@@ -129,6 +129,12 @@ def test_figures_that_are_not_those_of_the_items_are_refused(run: Path) -> None:
         results_from_run(run)
 
 
+def test_damaged_items_are_refused(run: Path) -> None:
+    (run / "items.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"items\.parquet: no table of items"):
+        results_from_run(run)
+
+
 def test_what_is_no_run_or_result_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a run folder, a result file"):
         load_results([tmp_path])
