@@ -8,7 +8,7 @@ RUN ?= runs/quickstart
 export OMP_WAIT_POLICY ?= PASSIVE
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart test test-all lint benchmark docs metrics-page clean
+.PHONY: quickstart test test-all lint benchmark docs metrics-page board clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/doppelbench run quickstart-video --out $(RUN)-video
@@ -31,6 +31,9 @@ benchmark: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
+
+board: $(VENV)/.installed
+	$(BIN)/doppelbench board build leaderboards/results --out site
 
 metrics-page: $(VENV)/.installed-test
 	$(BIN)/python docs/generate_metrics.py

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from doppelbench.benchmark.cli_board import board_app
 from doppelbench.benchmark.cli_detect import detect_app
 from doppelbench.benchmark.cli_listen import listen_app
 from doppelbench.benchmark.cli_output import Format, OutputFormat, print_rows, split_names
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 app.add_typer(listen_app, name="listen")
 app.add_typer(detect_app, name="detect")
+app.add_typer(board_app, name="board")
 
 EXIT_INVALID_INPUT = 2
 EXIT_GATE_FAILED = 3

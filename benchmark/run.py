@@ -633,6 +633,7 @@ def _system_record(entry: Entry) -> dict[str, Any]:
         "key": entry.key,
         "name": entry.name,
         "title": spec.title,
+        "paper": spec.paper,
         "preset": entry.preset,
         "settings": entry.settings,
         "needs": sorted(entry.needs),

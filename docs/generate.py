@@ -1,16 +1,20 @@
 """Write docs/reference.md from the specs of systems, metrics, corpora and tracks and from the help of every
-verb.
+verb, and the schemas of results and boards.
 
-``make docs`` runs it; a test compares the page with what it would write.
+``make docs`` runs it; tests compare the files with what it would write.
 """
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from doppelbench.benchmark.listing import listing
 from doppelbench.benchmark.tables import render
+from doppelbench.leaderboards.board import board_schema
+from doppelbench.leaderboards.results import result_schema
 
 PAGE = Path(__file__).parent / "reference.md"
 VERBS = (
@@ -23,6 +27,7 @@ VERBS = (
     "rescore",
     "listen",
     "detect",
+    "board",
     "ls",
     "describe",
     "data",
@@ -43,6 +48,7 @@ PARTS = {
         "audit",
     ),
     "detect": ("evaluate", "audit"),
+    "board": ("add", "build", "diff", "serve"),
 }
 
 
@@ -67,5 +73,13 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def schemas() -> dict[Path, dict[str, Any]]:
+    """The published schemas by their file."""
+    room = Path(__file__).parents[1] / "leaderboards"
+    return {room / "result.schema.json": result_schema(), room / "board.schema.json": board_schema()}
+
+
 if __name__ == "__main__":
+    for path, schema in schemas().items():
+        path.write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n")
     PAGE.write_text(reference())
