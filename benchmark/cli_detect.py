@@ -113,7 +113,7 @@ def matrix_verb(
     preset: Annotated[str, typer.Option(help="tiny, small or paper.")] = "small",
     protocol: Annotated[
         str,
-        typer.Option(help="matrix, leave-one-out, speaker-agnostic or speaker-specific; several by comma."),
+        typer.Option(help="matrix, leave-one-out, speaker-agnostic, speaker-specific; comma-separated."),
     ] = "matrix",
     degradations: Annotated[
         str | None, typer.Option(help="Of the test, such as mp3:bitrate=32k,noise:snr=10,colour=pink.")
@@ -198,9 +198,7 @@ def matrix_verb(
     people_read = output in {OutputFormat.table, OutputFormat.md}
     print_rows(matrix_table(figures) if people_read else figures, output)
     if people_read:
-        typer.echo(
-            "Equal error rates in per cent; controls are fakes in which no voice was converted.", err=True
-        )
+        typer.echo("Equal error rates in per cent; in a control no voice was converted.", err=True)
     typer.echo(f"all figures: {out / 'figures.csv'}", err=True)
 
 
@@ -252,9 +250,7 @@ def score_verb(
     media: Annotated[Path, typer.Argument(help="A recording, or a folder of recordings.")],
     explain: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for a JSON file and a picture for each recording: where its score came from."
-        ),
+        typer.Option(help="Folder for what each score came from: a JSON file and a picture a recording."),
     ] = None,
     output: Format = OutputFormat.table,
 ) -> None:
@@ -275,7 +271,7 @@ def _warn_of_shortcuts(results: "list[ShortcutResult]", where: str = "") -> None
     flagged = [result.feature for result in results if result.flagged]
     if flagged:
         typer.echo(
-            f"warning: {', '.join(flagged)} alone tells real from fake{where}; a detector may have learned no "
-            "more",
+            f"warning: {', '.join(flagged)} alone tells real from fake{where}; a detector may have learned "
+            "no more",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""One detector on recordings that somebody brings: train it, calibrate it, score files, say where it heard it.
+"""One detector on recordings that somebody brings: training, calibration, scores, and where they came from.
 
 A calibrated score is a likelihood ratio: how many times more likely such a score is from a real recording
 than from a fake of the kinds the detector knows. It says nothing of fakes of other kinds.

@@ -67,11 +67,10 @@ def from_run(
         RunError: the folder holds no run.
     """
     info = Run.open(folder).info
-    track = info.plan.get("track")
+    track = str(info.plan.get("track", "unknown"))
     if track not in SUFFIXES:
         raise InputError(
-            f"{folder}: a run of the track {track or 'unknown'} has no fakes; tracks that have are "
-            f"{', '.join(SUFFIXES)}"
+            f"{folder}: a run of the track {track} has no fakes; tracks that have are {', '.join(SUFFIXES)}"
         )
     if media == "video" and track != "audio-to-video":
         raise InputError(f"{folder}: a run of the track {track} has no pictures for a detector of films")

@@ -146,7 +146,7 @@ def _evaluated(
         none = DetectionFigure(None, reason="not calibrated: no development part that can be fitted on")
         figures |= dict.fromkeys(CALIBRATION, none)
     figures |= _accuracies(ranked.pooled)
-    said = [(item.severity, item.message) for item in ranked.findings if item.code != "not_ratios"]
+    said = [(str(item.severity), item.message) for item in ranked.findings if item.code != "not_ratios"]
     return [
         {
             "metric": name,

@@ -361,19 +361,29 @@ def _sized_fold(
     group: Callable[[Sample], Hashable],
     choices: Choices,
 ) -> Fold:
-    """Take so many clips of each person (or style) and class from every part, and all controls."""
-    taken = []
-    for part, size in zip((parts.training, parts.development, parts.test), sizes, strict=True):
+    """Take so many clips of each person (or style) and class from every part, and all controls.
+
+    Fakes to train on are counted together: where every sentence was converted once, as in the paper, nobody
+    is claimed by as many of them as anybody else.
+    """
+    taken: list[list[Sample]] = []
+    every = {"training": parts.training, "development": parts.development, "test": parts.test}
+    for (part, samples), size in zip(every.items(), sizes, strict=True):
         strata: dict[Hashable, list[Sample]] = {}
-        for sample in part:
+        for sample in samples:
             if not sample.control:
-                strata.setdefault((group(sample), sample.bonafide), []).append(sample)
-        chosen = [s for stratum in strata.values() for s in _draw(stratum, size, choices.seed)]
-        short = min((len(stratum) for stratum in strata.values()), default=0)
-        what = ("training", "development", "test")[len(taken)]
-        if short < size:
-            parts.notes.append(f"{what}: as few as {short} clips of a class where {size} are wanted.")
-        taken.append(chosen)
+                together = part == "training" and not sample.bonafide
+                strata.setdefault((sample.bonafide, together or group(sample)), []).append(sample)
+        groups = len({group(sample) for sample in samples})
+        wanted = {one: size * groups if one == (False, True) else size for one in strata}
+        taken.append(
+            [s for one, stratum in strata.items() for s in _draw(stratum, wanted[one], choices.seed)]
+        )
+        short = [
+            f"{len(strata[one])} of {limit}" for one, limit in wanted.items() if len(strata[one]) < limit
+        ]
+        if short:
+            parts.notes.append(f"There are fewer clips for {part} than wanted: {_some(short)}.")
     controls = [sample for sample in parts.test if sample.control]
     return _fold(protocol, name, parts, _balanced(taken[0], choices), taken[1], [*taken[2], *controls])
 
