@@ -42,7 +42,7 @@ PARTS = {
         "coverage",
         "audit",
     ),
-    "detect": ("evaluate", "audit"),
+    "detect": ("evaluate", "audit", "matrix", "train", "score"),
 }
 
 
