@@ -19,6 +19,7 @@ from doppelbench.benchmark.work import trial_from_dict
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.corpus import normalize_text
 from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.corpora.media import sha256_of
 from doppelbench.detectors.protocols import Sample
 from doppelbench.detectors.trials import is_bonafide
 from doppelbench.engine.hashing import content_key
@@ -85,8 +86,9 @@ def from_run(
         try:
             further = _corpus_clips(info.config, people, jobs)
             clips = {(clip.speaker, clip.id): clip for clip in further} | clips
-        except (DoppelbenchError, OSError) as error:
-            notes.append((folder.name, f"Natural clips are those of the trials alone: {error}"))
+        except (DoppelbenchError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            notes.append((folder.name, f"Natural clips are those of the trials alone: {reason}"))
     samples = [_bonafide(clip) for clip in clips.values()]
     styles = _styles(info.config, list(clips.values()))
     fakes = []
@@ -127,6 +129,8 @@ def _natural_clips(trials: Sequence[Trial], media: Media) -> dict[tuple[str, str
 
 
 def _corpus_clips(config: Mapping[str, Any], people: set[str], jobs: int) -> list[Clip]:
+    if "corpus" not in config:
+        raise InputError("the run does not say what its corpus is")
     recipe = Recipe.model_validate(
         {key: value for key, value in config.items() if key in Recipe.model_fields}
     )
@@ -355,13 +359,21 @@ def join(parts: Sequence[Collected]) -> Collected:
         for sample in part.samples:
             named = _of_run(sample, part.sources[0]["run"]) if sample.attack in shared else sample
             known = samples.setdefault(named.id, named)
-            if known is not named and (not sample.bonafide or known.clip.audio != named.clip.audio):
+            if known is not named and not (sample.bonafide and _same_recording(known.clip, named.clip)):
                 raise InputError(f"two clips are called {named.id}; give the runs or files other names")
     return Collected(
         tuple(samples.values()),
         tuple(source for part in parts for source in part.sources),
         tuple(note for part in parts for note in part.notes),
     )
+
+
+def _same_recording(first: Clip, second: Clip) -> bool:
+    """Whether two clips are the same part of the same file, or of copies of it."""
+    if (first.start, first.end) != (second.start, second.end):
+        return False
+    paths = [str(clip.video or clip.audio) for clip in (first, second)]
+    return paths[0] == paths[1] or sha256_of(paths[0]) == sha256_of(paths[1])
 
 
 def _of_run(sample: Sample, run: str) -> Sample:

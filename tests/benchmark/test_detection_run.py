@@ -219,7 +219,8 @@ def fake_run(folder: Path, *, outputs: bool = True, track: str = "voice-conversi
     """A run folder with two systems, a control and the natural row."""
     clips = folder / "clips"
     trials = []
-    with Run.resume(folder / "run", {"made": "for a test"}) as run:
+    config = {"corpus": {"reader": "csv", "root": str(folder / "gone.csv")}}
+    with Run.resume(folder / "run", config) as run:
         for number in range(4):
             source, reference = clips / f"s{number}.flac", clips / f"t{number}.flac"
             for path, talker in ((source, TALKERS[2]), (reference, TALKERS[0])):
@@ -360,7 +361,7 @@ def trained(done: Any) -> Path:
          "--format", "json"],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "level alone tells real from fake" in result.output
+    assert "warning: level" in result.output
     return out
 
 
