@@ -49,12 +49,23 @@ def evaluate_files(
     other = None
     if development is not None:
         other = read_trials(development, development_scores, higher_is_bonafide=higher_is_bonafide)
-    rates = None
+    rates, by_attack = None, None
     if asv_scores is not None:
         found = read_asv_scores(asv_scores)
         rates = asv_rates(found.target, found.nontarget, found.spoof)
+        by_attack = {
+            str(attack): asv_rates(found.target, found.nontarget, found.spoof[found.attacks == attack])
+            for attack in sorted(set(found.attacks))
+        }
     kind: Any = score_kind
-    return evaluate(trials, score_kind=kind, development=other, asv=rates, intervals=tuple(intervals))
+    return evaluate(
+        trials,
+        score_kind=kind,
+        development=other,
+        asv=rates,
+        asv_by_attack=by_attack,
+        intervals=tuple(intervals),
+    )
 
 
 def audit_folders(bonafide: Path, spoof: Path) -> "list[ShortcutResult]":

@@ -1,4 +1,5 @@
-"""A pytest plugin: metrics against a stored baseline, and the contracts on one's own metric or system.
+"""A pytest plugin: metrics against a stored baseline, and the contracts on one's own metric, system or
+detector.
 
 pytest finds it by itself where doppelbench is installed. It imports nothing of the suite until it is used.
 
@@ -8,8 +9,8 @@ runs fail when the figure is worse by more than the tolerance and the paired dif
     def test_vocoder_is_as_good_as_ever(doppelbench_baseline):
         doppelbench_baseline("vocoder", "estoi", {"a": ("out/a.wav", "ref/a.wav"), ...}, tolerance=0.01)
 
-``doppelbench_metric`` and ``doppelbench_system`` are marks. The test is run once for each check of the
-contract, and calls it::
+``doppelbench_metric``, ``doppelbench_system`` and ``doppelbench_detector`` are marks. The test is run once
+for each check of the contract, and calls it::
 
     @pytest.mark.doppelbench_metric(lambda: MyMetric())
     def test_my_metric_keeps_the_contract(doppelbench_check):
@@ -25,6 +26,7 @@ import pytest
 
 FOLDER = "doppelbench_baselines"
 FIXTURE = "doppelbench_check"
+KINDS = ("metric", "system", "detector")
 SCHEMA = 1
 Pair = tuple[str | Path, str | Path | None]
 
@@ -38,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Explain the marks."""
-    for kind in ("metric", "system"):
+    for kind in KINDS:
         config.addinivalue_line(
             "markers", f"doppelbench_{kind}(make): run the contract of a {kind} on what make() returns"
         )
@@ -48,7 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a marked test once for each check."""
     if FIXTURE not in metafunc.fixturenames:
         return
-    for kind in ("metric", "system"):
+    for kind in KINDS:
         mark = metafunc.definition.get_closest_marker(f"doppelbench_{kind}")
         if mark is not None:
             checks = _checks(kind)
@@ -56,7 +58,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(FIXTURE, cases, indirect=True, ids=list(checks))
             return
     raise pytest.UsageError(
-        f"{metafunc.definition.nodeid}: {FIXTURE} needs the mark doppelbench_metric or doppelbench_system"
+        f"{metafunc.definition.nodeid}: {FIXTURE} needs the mark doppelbench_metric, doppelbench_system or "
+        "doppelbench_detector"
     )
 
 
@@ -65,6 +68,10 @@ def _checks(kind: str) -> Mapping[str, Callable[..., None]]:
         from doppelbench.metrics.contract import CHECKS as OF_METRICS
 
         return OF_METRICS
+    if kind == "detector":
+        from doppelbench.detectors.contract import CHECKS as OF_DETECTORS
+
+        return OF_DETECTORS
     from doppelbench.baselines.contract import CHECKS as OF_SYSTEMS
 
     return OF_SYSTEMS
@@ -77,6 +84,10 @@ def doppelbench_check(request: pytest.FixtureRequest, tmp_path: Path) -> Callabl
     check = _checks(kind)[name]
     if kind == "metric":
         return lambda: check(make)
+    if kind == "detector":
+        from doppelbench.detectors.contract import make_material as material_of_detectors
+
+        return lambda: check(make, material_of_detectors(tmp_path))
     from doppelbench.baselines.contract import make_material
 
     return lambda: check(make, make_material(tmp_path))

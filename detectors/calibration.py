@@ -15,6 +15,8 @@ from doppelbench.corpora.errors import InputError
 from doppelbench.metrics.detection_curves import area_under_roc, score_array, score_curve
 
 STEPS = 100
+# Added for scores that a threshold separates: slopes stay near those of scores that overlap a little.
+SEPARABLE_PENALTY = 0.01
 # A step of Newton's method that changes the objective by less than this share is the last.
 TOLERANCE = 1e-12
 
@@ -109,6 +111,38 @@ def fit_affine(
         spoof=int(fake.size),
         limit=float(np.log(max(2, min(real.size, fake.size)))) if bounded else None,
     )
+
+
+def fit_bounded(
+    bonafide: np.ndarray | list[float], spoof: np.ndarray | list[float], *, prior: float = 0.5
+) -> tuple[AffineCalibration, str]:
+    """Fit a calibration that claims no more than its development set supports.
+
+    Likelihood ratios are limited as by ``bounded`` of :func:`fit_affine`. Where a threshold separates the
+    classes the best slope would be infinite; a penalty keeps it finite.
+
+    Returns:
+        The map, and one sentence on what was done and why.
+
+    Raises:
+        InputError: a class is empty, or scores are not finite or all equal.
+    """
+    try:
+        found = fit_affine(bonafide, spoof, prior=prior, bounded=True)
+        said = ""
+    except SeparableError:
+        found = fit_affine(bonafide, spoof, prior=prior, penalty=SEPARABLE_PENALTY, bounded=True)
+        said = (
+            "A threshold separates the development set, so the slope is that of a penalised fit "
+            f"(penalty {SEPARABLE_PENALTY:g}): how strong the evidence is beyond the bound cannot be told. "
+        )
+    said += (
+        f"Fitted on {found.bonafide} bona fide and {found.spoof} spoofed clips, likelihood ratios are "
+        f"limited to {np.exp(found.limit or 0.0):.3g}."
+    )
+    if found.slope < 0:
+        said += " The slope is negative: on the development set lower scores are more likely bona fide."
+    return found, said
 
 
 def _newton(

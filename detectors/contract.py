@@ -9,7 +9,7 @@ and raises an AssertionError that says what is broken::
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +95,17 @@ def check_scores(make: MakeDetector, material: Material) -> None:
     back = [detector.score(audio) for audio in reversed(material.recordings)][::-1]
     assert all(isinstance(score, float) and np.isfinite(score) for score in there), f"scores are {there}"
     assert there == back, "the order of the recordings changes their scores"
+
+
+def check_score_clip(make: MakeDetector, material: Material) -> None:
+    """A clip has the score of the recording that is read from it, also when it is a part of a file."""
+    detector = fitted(make, material, "clip")
+    whole = material.bonafide[0]
+    for clip in (whole, replace(whole, start=0.25, end=0.75)):
+        assert clip.audio is not None
+        read = detector.score(read_audio(clip.audio, start=clip.start, end=clip.end))
+        scored = detector.score_clip(clip)
+        assert scored == read, f"the clip is scored {scored}, the recording in it {read}"
 
 
 def check_samples_are_kept(make: MakeDetector, material: Material) -> None:

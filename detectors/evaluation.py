@@ -69,6 +69,7 @@ def evaluate(
     thresholds: Sequence[float] = (),
     development: Trials | None = None,
     asv: AsvRates | None = None,
+    asv_by_attack: Mapping[str, AsvRates] | None = None,
     tandem_costs: TandemCosts | None = None,
     intervals: Sequence[str] = ("pooled", "attack", "codec"),
     draws: int = DRAWS,
@@ -91,6 +92,7 @@ def evaluate(
         thresholds: fixed thresholds at which accuracy is given.
         development: other trials, whose equal error threshold is applied to these.
         asv: rates of a speaker verification on the same data, for the pooled t-DCF.
+        asv_by_attack: its rates with the fakes of one attack, for the t-DCF of that attack.
         tandem_costs: costs of the t-DCF; those of ASVspoof when None.
         intervals: groups that get intervals, ``pooled`` or names of ``by``; none when empty.
         draws: number of resamples.
@@ -132,6 +134,8 @@ def evaluate(
                     continue
                 chosen = (chosen & ~trials.bonafide) | trials.bonafide
             row, part = _row(group, names[place], trials, chosen, speakers, settings)
+            if group == "attack" and asv_by_attack is not None:
+                row = _with_tandem_of_attack(row, part, trials, asv_by_attack, tandem_costs)
             rows.append(row)
             findings += _findings(row, part)
     roc: tuple[tuple[float, float], ...] = ()
@@ -148,6 +152,7 @@ def evaluate(
             "score_kind": score_kind,
             "costs": asdict(settings.costs),
             "asv": None if asv is None else asdict(asv),
+            "asv_by_attack": {name: asdict(rates) for name, rates in sorted((asv_by_attack or {}).items())},
             "tandem_costs": None if asv is None else asdict(tandem_costs or TandemCosts()),
             "thresholds": list(settings.thresholds),
             "development": None if development is None else development.source,
@@ -323,6 +328,25 @@ def _with_tandem(
     except ValueError as error:
         raise InputError(f"{trials.source}: {error}") from None
     return replace(row, figures={**row.figures, **tandem})
+
+
+def _with_tandem_of_attack(
+    row: EvaluationRow,
+    curve: ScoreCurve,
+    trials: Trials,
+    asv: Mapping[str, AsvRates],
+    costs: TandemCosts | None,
+) -> EvaluationRow:
+    """The t-DCF of one attack; where there is none, because the verification refuses it, the reason."""
+    if row.name not in asv:
+        reason = f"no scores of the speaker verification are of the attack {row.name}"
+    else:
+        try:
+            return _with_tandem(row, curve, trials, asv[row.name], costs)
+        except InputError as error:
+            reason = str(error)
+    absent = {name: DetectionFigure(None, reason=reason) for name in TANDEM}
+    return replace(row, figures={**row.figures, **absent})
 
 
 def _findings(row: EvaluationRow, curve: ScoreCurve) -> list[Finding]:

@@ -94,8 +94,13 @@ class Evaluation:
         return self.rows[0]
 
     def as_rows(self) -> list[dict[str, Any]]:
-        """One flat row for each group, for tables: counts, then value and bounds of every figure."""
-        return [_flat(row) for row in self.rows]
+        """One flat row for each group, for tables: counts, then value and bounds of every figure.
+
+        A figure that a row does not have is None.
+        """
+        rows = [_flat(row) for row in self.rows]
+        columns = dict.fromkeys(name for row in rows for name in row)
+        return [{**columns, **row} for row in rows]
 
     def as_json(self) -> dict[str, Any]:
         """Everything in types of JSON; no number in it is NaN or infinite."""

@@ -101,12 +101,21 @@ class ScoreFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsvScores:
-    """Scores of a speaker verification system, for the t-DCF; each of shape (n,)."""
+    """Scores of a speaker verification system, for the t-DCF; each of shape (n,).
+
+    Attributes:
+        path: the file.
+        target: of trials of the claimed speaker.
+        nontarget: of trials of other people.
+        spoof: of spoofed trials.
+        attacks: the generator of each spoofed trial, shape of ``spoof``.
+    """
 
     path: Path
     target: np.ndarray
     nontarget: np.ndarray
     spoof: np.ndarray
+    attacks: np.ndarray
 
 
 def read_protocol(
@@ -213,7 +222,7 @@ def read_asv_scores(path: str | os.PathLike[str]) -> AsvScores:
     """
     path = Path(path)
     text = read_text(path)
-    table = _columns(path, text, None, ("_", "key", "score"))
+    table = _columns(path, text, None, ("attack", "key", "score"))
     scores = _numbers(path, table)
     keys = np.asarray(table["key"])
     unknown = ~np.isin(keys, ASV_KEYS)
@@ -226,7 +235,7 @@ def read_asv_scores(path: str | os.PathLike[str]) -> AsvScores:
     empty = [key for key in ASV_KEYS if not sides[key].size]
     if empty:
         raise InputError(f"{path}: there are no {empty[0]} trials")
-    return AsvScores(path=path, **sides)
+    return AsvScores(path=path, attacks=np.asarray(table["attack"])[keys == "spoof"], **sides)
 
 
 def match(

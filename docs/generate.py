@@ -47,8 +47,8 @@ PARTS = {
         "coverage",
         "audit",
     ),
-    "detect": ("evaluate", "audit"),
     "board": ("add", "build", "diff", "serve"),
+    "detect": ("evaluate", "audit", "matrix", "train", "score"),
 }
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from doppelbench.detectors.contract import CHECKS as DETECTOR_CHECKS
+
 pytest_plugins = ["pytester"]
 
 RATE = 16000
@@ -76,6 +78,26 @@ def test_the_fixture_without_a_mark_is_a_usage_error(pytester):
     result = run(pytester)
     assert result.ret != 0
     assert "needs the mark doppelbench_metric" in result.stdout.str() + result.stderr.str()
+
+
+def test_a_detector_keeps_its_contract_and_a_clip_scored_otherwise_is_found(pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+        from doppelbench.detectors.trivial import PRESETS, LoudnessOnly
+
+        class Deaf(LoudnessOnly):
+            def score_clip(self, clip):
+                return 0.5
+
+        @pytest.mark.doppelbench_detector(lambda: Deaf(PRESETS["tiny"]))
+        def test_contract(doppelbench_check):
+            doppelbench_check()
+        """
+    )
+    result = run(pytester)
+    result.stdout.fnmatch_lines(["FAILED *test_contract[[]score_clip[]]*"])
+    result.assert_outcomes(passed=len(DETECTOR_CHECKS) - 1, failed=1)
 
 
 @pytest.mark.slow

@@ -239,6 +239,29 @@ def test_tandem_costs_are_given_with_the_rates_of_a_speaker_verification():
         evaluate(trials_of(), asv=AsvRates(miss=1.0, false_alarm=1.0, spoof_false_alarm=0.5), **FAST)
 
 
+def test_every_attack_has_the_tandem_cost_of_its_own_verification():
+    trials = trials_of()
+    attacks = sorted({name for name in trials.groups["attack"] if name})
+    hard = AsvRates(miss=0.02, false_alarm=0.02, spoof_false_alarm=0.8)
+    rates = {attacks[0]: hard, attacks[1]: AsvRates(miss=0.02, false_alarm=0.02, spoof_false_alarm=0.0)}
+    found = evaluate(trials, asv=hard, asv_by_attack=rates, **FAST)
+    rows = {row.name: row.figures for row in found.rows if row.group == "attack"}
+    chosen = trials.bonafide | (np.array(trials.groups["attack"]) == attacks[0])
+    alone = Trials(
+        ids=[name for name, kept in zip(trials.ids, chosen, strict=True) if kept],
+        scores=trials.scores[chosen],
+        bonafide=trials.bonafide[chosen],
+    )
+    pooled = evaluate(alone, asv=hard, **FAST).pooled.figures
+    assert rows[attacks[0]]["tdcf_revised"].value == pooled["tdcf_revised"].value
+    # A verification that accepts no fake of an attack leaves nothing for the detector to cost.
+    assert rows[attacks[1]]["tdcf_revised"].value is None
+    assert "not defined" in rows[attacks[1]]["tdcf_revised"].reason
+    for name in attacks[2:]:
+        assert "no scores of the speaker verification" in rows[name]["tdcf_revised"].reason
+    assert all(set(row) == set(found.as_rows()[0]) for row in found.as_rows())
+
+
 def test_the_result_is_json_and_flat_rows_and_the_same_every_time():
     found = evaluate(trials_of(), thresholds=(0.0,), points=50, **FAST)
     text = json.dumps(found.as_json(), allow_nan=False)

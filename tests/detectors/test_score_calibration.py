@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from doppelbench.corpora.errors import InputError
-from doppelbench.detectors.calibration import AffineCalibration, SeparableError, fit_affine
+from doppelbench.detectors.calibration import AffineCalibration, SeparableError, fit_affine, fit_bounded
 from doppelbench.metrics.detection import cllr, min_cllr, score_curve
 
 
@@ -88,3 +88,21 @@ def test_the_map_survives_json():
 def test_sets_that_calibrate_nothing_are_refused(real, fake, options, message):
     with pytest.raises(InputError, match=message):
         fit_affine(real, fake, **options)
+
+
+def test_a_bounded_fit_of_separable_scores_is_penalised_and_says_so() -> None:
+    found, said = fit_bounded([3.0, 4.0, 5.0, 6.0], [-1.0, 0.0, 1.0])
+    assert "separates the development set" in said
+    assert np.isfinite(found.slope)
+    assert found.slope > 0
+    # Three fakes cannot support a ratio above three.
+    assert np.allclose(found([100.0, -100.0]), [np.log(3), -np.log(3)])
+
+
+def test_a_bounded_fit_of_overlapping_scores_is_the_plain_one_within_its_bounds() -> None:
+    real, fake = [1.0, 2.0, 3.0, 0.5], [0.0, 1.5, -1.0, -2.0]
+    found, said = fit_bounded(real, fake)
+    plain = fit_affine(real, fake)
+    assert (found.slope, found.offset) == (plain.slope, plain.offset)
+    assert "separates" not in said
+    assert "negative" in fit_bounded(fake, real)[1]
