@@ -37,6 +37,9 @@ class CorpusConfig(Section):
     where: dict[str, Any] = Field(
         default_factory=dict, description="keep clips whose fields have these values"
     )
+    condition: Literal["studio", "room", "telephone", "street"] | None = Field(
+        default=None, description="simulated recording condition that all clips are heard in, their style"
+    )
 
     @property
     def place(self) -> Path | None:
@@ -55,9 +58,10 @@ class CorpusConfig(Section):
     @property
     def label(self) -> str:
         """Short name in tables."""
+        where = "" if self.condition is None else f" in {self.condition}"
         if self.root is None or self.reader == "talkers":
-            return self.reader
-        return f"{self.reader}:{self.root.name}"
+            return self.reader + where
+        return f"{self.reader}:{self.root.name}{where}"
 
 
 class VocoderConfig(Section):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from doppelbench.benchmark.config import Recipe
 from doppelbench.benchmark.pairs import MEDIA_SUFFIXES
-from doppelbench.benchmark.plan import open_corpus
+from doppelbench.benchmark.plan import read_clips
 from doppelbench.benchmark.work import trial_from_dict
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.corpus import normalize_text
@@ -137,7 +137,7 @@ def _corpus_clips(config: Mapping[str, Any], people: set[str], jobs: int) -> lis
     clips: list[Clip] = []
     for part in (recipe.corpus, recipe.sources):
         if part is not None:
-            clips += open_corpus(part.reader, part.place, part.options, jobs=jobs).clips(**part.where)
+            clips += read_clips(part, jobs=jobs)[0]
     return [clip for clip in clips if clip.speaker in people and clip.audio is not None]
 
 

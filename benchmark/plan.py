@@ -18,8 +18,10 @@ from doppelbench.benchmark.films import cut_films
 from doppelbench.benchmark.tracks.registry import TRACKS
 from doppelbench.benchmark.tracks.track import Track
 from doppelbench.corpora.clip import Clip, Trial
+from doppelbench.corpora.conditions import record_in_condition
 from doppelbench.corpora.corpus import Corpus
 from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.corpora.talkers.build import cache_directory
 
 # Folder of the speaker classifier beside those of the systems.
 CLASSIFIER = "classifier"
@@ -202,7 +204,12 @@ def read_clips(config: CorpusConfig, *, jobs: int) -> tuple[list[Clip], str]:
     clips = corpus.clips(**config.where)
     if not clips:
         raise InputError(f"corpus {config.label}: no clip is left after the filters {config.where}")
-    return clips, corpus.corpus_hash
+    if config.condition is None:
+        return clips, corpus.corpus_hash
+    from doppelbench.engine.hashing import content_key
+
+    recorded = record_in_condition(clips, config.condition, cache_directory() / "conditions")
+    return recorded, content_key(corpus.corpus_hash, config.condition)
 
 
 def choose_targets(recipe: Recipe, clips: Sequence[Clip]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import MediaError
+from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.level import normalize_level
 from doppelbench.corpora.media import Audio, read_audio, sha256_of, write_audio
 
@@ -126,14 +126,42 @@ def spread_over_conditions(clips: Sequence[Clip], count: int, folder: Path) -> l
     return recorded
 
 
-def _recorded(clip: Clip, condition: str, folder: Path) -> Clip:
+def record_in_condition(clips: Sequence[Clip], condition: str, folder: Path) -> list[Clip]:
+    """Let all clips be recorded in one condition, as if the people had been there.
+
+    Args:
+        clips: with their content hashes; their sound is recorded anew, pictures are left out.
+        condition: one of ``CONDITIONS``.
+        folder: where the recordings lie by the hash of what was recorded; those that are there are taken.
+
+    Returns:
+        The clips in the same order with the condition in ``style`` and at the end of ``id``.
+
+    Raises:
+        InputError: there is no such condition.
+        MediaError: a clip cannot be read or is silent.
+    """
+    if condition not in CONDITIONS:
+        raise InputError(f"there is no condition {condition!r}; there are {', '.join(CONDITIONS)}")
+    recorded = []
+    for clip in clips:
+        named = replace(clip, id=f"{clip.id}_{condition}")
+        span = f"{clip.start or 0:g}-{'' if clip.end is None else f'{clip.end:g}'}"
+        place = folder / condition / f"{clip.sha256}_{span}"
+        # What lies under the hash of its content is what would be made again.
+        recorded.append(_recorded(named, condition, place, keep=True))
+    return recorded
+
+
+def _recorded(clip: Clip, condition: str, folder: Path, *, keep: bool = False) -> Clip:
     if condition == "studio" or clip.audio is None:
         return replace(clip, style=condition)
-    audio = read_audio(clip.audio, start=clip.start, end=clip.end)
-    samples = in_condition(audio.samples, audio.rate, condition, zlib.crc32(clip.id.encode()))
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{quote(clip.id, safe=' ')}.flac"
-    write_audio(path, Audio(samples, audio.rate))
+    if not (keep and path.is_file()):
+        audio = read_audio(clip.audio, start=clip.start, end=clip.end)
+        samples = in_condition(audio.samples, audio.rate, condition, zlib.crc32(clip.id.encode()))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_audio(path, Audio(samples, audio.rate))
     return replace(
         clip, audio=str(path), video=None, start=None, end=None, style=condition, sha256=sha256_of(path)
     )

@@ -1,5 +1,6 @@
 """Simulated recording conditions change the sound as they say, always in the same way."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,13 @@ import pytest
 from synthetic_corpus import RATE, TALKERS, speak
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.conditions import CONDITIONS, in_condition, spread_over_conditions
+from doppelbench.corpora.conditions import (
+    CONDITIONS,
+    in_condition,
+    record_in_condition,
+    spread_over_conditions,
+)
+from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.level import active_level, normalize_level
 from doppelbench.corpora.media import Audio, read_audio, sha256_of, write_audio
 
@@ -94,3 +101,19 @@ def test_one_condition_leaves_the_clips_as_they_are(clips, tmp_path):
 def test_a_clip_that_cannot_be_read_is_left_for_the_training_to_name(clips, tmp_path):
     Path(clips[1].audio).write_bytes(b"")
     assert spread_over_conditions(clips, 4, tmp_path / "recordings")[1] == clips[1]
+
+
+def test_a_corpus_in_one_condition_has_it_for_its_style_and_is_recorded_once(clips, tmp_path):
+    hashed = [replace(clip, sha256=sha256_of(clip.audio)) for clip in clips]
+    once = record_in_condition(hashed, "room", tmp_path / "recordings")
+    assert [clip.id for clip in once] == [f"{clip.id}_room" for clip in clips]
+    assert {clip.style for clip in once} == {"room"}
+    assert not {clip.sha256 for clip in once} & {clip.sha256 for clip in hashed}
+    for clip in hashed:
+        Path(clip.audio).unlink()
+    assert record_in_condition(hashed, "room", tmp_path / "recordings") == once
+
+
+def test_a_condition_that_does_not_exist_is_refused(clips, tmp_path):
+    with pytest.raises(InputError, match="there is no condition 'cave'; there are studio, room"):
+        record_in_condition(clips, "cave", tmp_path)
