@@ -38,6 +38,8 @@ BUILT_IN = {
     "vq-vae": "doppelbench.baselines.vq_vae",
     "speech2vid": "doppelbench.baselines.speech2vid",
     "lipgan": "doppelbench.baselines.lipgan",
+    "v2a-melspec": "doppelbench.baselines.video_to_speech.v2a_melspec",
+    "v2a-wavegan": "doppelbench.baselines.video_to_speech.v2a_wavegan",
 }
 _registered: "dict[str, type[System]]" = {}
 
