@@ -54,8 +54,9 @@ class MelDecoder(nn.Module):
         self.output = nn.Linear(width, frames // repeats * bands)
 
     def forward(self, states: Tensor) -> Tensor:
-        count = states.shape[1]
-        places = self.places.repeat(count // len(self.places), 1)
-        lengths = torch.full((len(states),), count, device=states.device)
-        hidden, _ = self.conformer(self.input(states) + places, lengths)
-        return restore(self.output(hidden).reshape(len(states), -1, self.bands))
+        places = self.places.repeat(states.shape[1] // len(self.places), 1)
+        hidden = (self.input(states) + places).transpose(0, 1)
+        # All of one length: no mask, which torchaudio would make of lengths that it waits for on a GPU.
+        for layer in self.conformer.conformer_layers:
+            hidden = layer(hidden, None)
+        return restore(self.output(hidden.transpose(0, 1)).reshape(len(states), -1, self.bands))

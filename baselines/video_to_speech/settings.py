@@ -144,12 +144,12 @@ class VideoToSpeechSettings:
         frames = self.mel.frame_rate / self.fps
         if not math.isclose(frames, round(frames)) or round(frames) < 1:
             raise DoppelbenchError(
-                f"{self.mel.frame_rate:g} spectrogram frames and {self.fps:g} pictures a second: a picture "
+                f"fps is {self.fps:g} and the spectrogram has {self.mel.frame_rate:g} frames a second: a picture "
                 "must last a whole number of frames"
             )
         if round(frames) % self.repeats:
             raise DoppelbenchError(
-                f"repeats is {self.repeats}; a picture lasts {round(frames)} frames, of which it must be a part"
+                f"repeats is {self.repeats}; it must divide the {round(frames)} frames that a picture lasts"
             )
 
     @property

@@ -6,10 +6,9 @@ nobody filmed; its encoder is thrown away, and its decoder starts that of the vi
 it is (``frozen``) or trained further (``fine-tuned``); ``scratch`` goes without.
 
 Clips without pictures are what the pre-training hears (a plan gives those of people who are in no trial to
-systems that need ``extra-audio``), clips with pictures are what the system is trained on; ``checkpoint`` names
-a folder of an earlier pre-training instead, the folder ``pretraining`` below that of a trained system. Where a
-training is shorter than the settings say, the pre-training is shorter in proportion; of a time limit it has
-half.
+systems that need ``extra-audio``), clips with pictures are what the system is trained on. ``checkpoint`` names
+the folder of an earlier pre-training instead: ``pretraining`` below that of a trained system. Where a training
+is shorter than the settings say, the pre-training is shorter in proportion; of a time limit it has half.
 
 What the paper as far as it could be read does not say, and what is chosen here:
 
@@ -20,8 +19,8 @@ What the paper as far as it could be read does not say, and what is chosen here:
   which repeats every code four times; the decoder never sees the vector itself, and the autoencoder, which
   hears the voice, is told none;
 * what is transferred is the decoder alone, with its batch norms: statistics of sound and pictures are kept
-  apart, those of pictures start as a copy. A frozen decoder is in evaluation mode, so that neither its weights
-  nor its statistics nor its drop-out change anything;
+  apart, those of pictures start as a copy. A frozen decoder is in evaluation mode, so that its weights and
+  its statistics stay and it drops nothing out;
 * the speaker embedding is GE2E's; no pre-trained face network is named, and one is trained on the faces of
   the training films (:mod:`doppelbench.baselines.video_to_speech.identity`);
 * optimiser AdamW, rates, batch, crop length, steps, augmentation: from SVTS's re-implementation, else ours.

@@ -37,7 +37,7 @@ class Stage(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, factor: int, units: int) -> None:
         super().__init__()
-        # An even kernel for an even factor, an odd one for an odd: else the stage would lie half a sample askew.
+        # Even for an even factor and odd for an odd one: else the stage would lie half a sample askew.
         kernel = 2 * factor + factor % 2
         self.grow = nn.ConvTranspose1d(
             inputs, outputs, kernel, factor, padding=(kernel - factor) // 2, bias=False
