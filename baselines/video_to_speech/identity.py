@@ -1,10 +1,11 @@
 """How a system knows whose voice to make: by a speaker embedding, or by the face.
 
-A speaker embedding is the d-vector of :mod:`doppelbench.baselines.speaker_encoder`, fixed, 256 numbers. A face
-embedding comes from a small network that is trained to tell the people of the training films apart by their
-faces, and is fixed from then on; the paper takes a pre-trained face network, which one is not known. Both are
-unit vectors. In training, a film's identity is the vector of another clip of the same person, so that nothing
-of the sentence is in it; at a conversion it is the mean over the clips of the enrolment, of unit norm again.
+A speaker embedding is the d-vector of :mod:`doppelbench.baselines.speaker_encoder`, fixed, 256 numbers. A
+face embedding comes from a small network that is trained to tell the people of the training films apart by
+their faces, and is fixed from then on; the paper takes a pre-trained face network, which one is not known.
+Both are unit vectors. In training, a film's identity is the vector of another clip of the same person, so
+that nothing of the sentence is in it; at a conversion it is the mean over the clips of the enrolment, of unit
+norm again.
 """
 
 import warnings
@@ -44,7 +45,7 @@ class IdentityEncoder(Protocol):
         """Learn what people differ in, where that is learned."""
 
     def vectors(self, clips: Sequence[Clip], trainer: TrainerSettings) -> dict[str, dict[str, np.ndarray]]:
-        """Unit vectors (256,) of clips to train on, by person and id; clips that cannot be used are left out."""
+        """Unit vectors (256,) of clips, by person and id; clips that cannot be used are left out."""
 
     def vector(self, clip: Clip) -> np.ndarray:
         """Unit vector (256,) of one clip.
@@ -203,7 +204,8 @@ class FaceIdentity:
         people = self._faces(films, trainer)
         if len(people) < 2:
             raise InputError(
-                f"identity is face, which is learned from at least two people; there are films of {len(people)}"
+                "identity is face, which is learned from at least two people; there are films of "
+                f"{len(people)}"
             )
         with seeded(trainer.seed):
             self.network = FaceNetwork(self.settings)

@@ -41,7 +41,7 @@ class SpeechNetwork(nn.Module):
         return self.temporal(self.encoder(seen), batch.identity)
 
     def forward(self, batch: SpeechBatch) -> Tensor:
-        """What the decoder makes of a batch; its ``sound``, and with pictures its ``mel``, are not looked at."""
+        """What the decoder makes of a batch, of whose speech a video encoder sees nothing."""
         return self.decoder(self.states(batch))
 
     def take_decoder(self, pretrained: "SpeechNetwork", *, frozen: bool) -> None:
@@ -55,6 +55,8 @@ class SpeechNetwork(nn.Module):
         start_from_audio(self.decoder)
         self.frozen = frozen
         self.decoder.requires_grad_(not frozen)
+        # Lightning trains in the mode that it finds.
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> "SpeechNetwork":
         """Switch between training and use; a frozen decoder is always in use."""

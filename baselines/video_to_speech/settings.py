@@ -144,8 +144,8 @@ class VideoToSpeechSettings:
         frames = self.mel.frame_rate / self.fps
         if not math.isclose(frames, round(frames)) or round(frames) < 1:
             raise DoppelbenchError(
-                f"fps is {self.fps:g} and the spectrogram has {self.mel.frame_rate:g} frames a second: a picture "
-                "must last a whole number of frames"
+                f"fps is {self.fps:g} and the spectrogram has {self.mel.frame_rate:g} frames a second: a "
+                "picture must last a whole number of frames"
             )
         if round(frames) % self.repeats:
             raise DoppelbenchError(

@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def _stretches_of(clip: Clip) -> list[Stretch]:
     if end - start < LEAST_SECONDS:
         raise MediaError("too_short", f"{clip.audio}: {end - start:.2f} s of speech are too little")
     edges = np.linspace(start, end, count + 1).round(4).tolist()
-    return [Stretch(clip.audio, *edge) for edge in zip(edges[:-1], edges[1:], strict=True)]
+    return [Stretch(clip.audio, *edge) for edge in pairwise(edges)]
 
 
 class SpeechStream:

@@ -3,14 +3,14 @@
 See :mod:`doppelbench.baselines.video_to_speech.video_to_audio` for the paper, the transfer of decoders and
 what is chosen where the paper is not known. Of this system in particular:
 
-* ``paper`` has the conformer of SVTS-S (six blocks of 256, four heads, 2048 in the feed-forward layers, kernel
-  31), which the name of a published row suggests; a video encoder of 11.2 M parameters makes 28.4 M together,
+* ``paper`` has the conformer of SVTS-S (six blocks of 256, four heads, 2048 in the feed-forward layers,
+  kernel 31), which the name of a published row suggests; a video encoder of 11.2 M parameters makes 28.4 M together,
   without positions in the attention (SVTS-S has 27.3 M and no temporal module);
 * losses are SVTS's, L1 and spectral convergence, of equal weight;
 * the vocoder is not named; its predecessor's is a pre-trained Parallel WaveGAN. Here it is a seat
   (:mod:`doppelbench.baselines.vocoders`) with Griffin-Lim in it.
 
-``small`` sees 32 x 32 pixels through an encoder of an eighth of the width, has two blocks of 64 that run at the
+``small`` sees 32 x 32 pixels through a narrow encoder of the same depth, has two blocks of 64 that run at the
 rate of the pictures and make four frames of 10 ms each, and the mel bands of the house.
 """
 

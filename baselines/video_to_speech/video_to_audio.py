@@ -2,13 +2,14 @@
 
 T. Kefalas, Y. Panagakis, M. Pantic, "Large-scale unsupervised audio pre-training for video-to-speech
 synthesis", IEEE/ACM TASLP 32, 2024 (arXiv 2306.15464). An autoencoder of sound is trained on speech that
-nobody filmed; its encoder is thrown away, and its decoder starts that of the video system, where it is kept as
-it is (``frozen``) or trained further (``fine-tuned``); ``scratch`` goes without.
+nobody filmed; its encoder is thrown away, and its decoder starts that of the video system, where it is kept
+as it is (``frozen``) or trained further (``fine-tuned``); ``scratch`` goes without.
 
 Clips without pictures are what the pre-training hears (a plan gives those of people who are in no trial to
-systems that need ``extra-audio``), clips with pictures are what the system is trained on. ``checkpoint`` names
-the folder of an earlier pre-training instead: ``pretraining`` below that of a trained system. Where a training
-is shorter than the settings say, the pre-training is shorter in proportion; of a time limit it has half.
+systems that need ``extra-audio``), clips with pictures are what the system is trained on. ``checkpoint``
+names the folder of an earlier pre-training instead: ``pretraining`` below that of a trained system. Where a
+training is shorter than the settings say, the pre-training is shorter in proportion; of a time limit it has
+half.
 
 What the paper as far as it could be read does not say, and what is chosen here:
 

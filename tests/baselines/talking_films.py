@@ -1,4 +1,4 @@
-"""Films of a mouth that opens on a plain head, with the truth beside them and a voice that follows it: cheap."""
+"""Films of a mouth that opens on a plain head, with the truth beside them and a voice that follows it."""
 
 import json
 from dataclasses import replace
