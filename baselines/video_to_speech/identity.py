@@ -84,7 +84,7 @@ def mean_identity(identity: "IdentityEncoder", target: str, clips: Sequence[Clip
             f"target {target} cannot be enrolled: none of {len(clips)} clip(s) can be used"
             + (f" ({reasons[0]})" if reasons else "")
         )
-    return unit(np.mean(found, axis=0, dtype=np.float64))
+    return unit(np.stack(found).mean(axis=0, dtype=np.float64))
 
 
 def speaker_arrays(clip: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -171,7 +171,7 @@ def joined(
     step: int,
     generator: np.random.Generator,
 ) -> SpeechBatch:
-    """Make a batch; the part that a waveform is made of begins anywhere where ``window`` pictures are left."""
+    """Make a batch; the part that a waveform is made of begins where ``window`` pictures are left."""
     mel = np.stack([speech.mel for speech in speeches])
     sound = np.stack([speech.sound for speech in speeches])
     latest = mel.shape[1] - window if window else 0

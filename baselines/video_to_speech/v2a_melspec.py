@@ -4,8 +4,8 @@ See :mod:`doppelbench.baselines.video_to_speech.video_to_audio` for the paper, t
 what is chosen where the paper is not known. Of this system in particular:
 
 * ``paper`` has the conformer of SVTS-S (six blocks of 256, four heads, 2048 in the feed-forward layers,
-  kernel 31), which the name of a published row suggests; a video encoder of 11.2 M parameters makes 28.4 M together,
-  without positions in the attention (SVTS-S has 27.3 M and no temporal module);
+  kernel 31), which the name of a published row suggests; with a video encoder of 11.2 M parameters that
+  makes 28.4 M, without positions in the attention (SVTS-S has 27.3 M and no temporal module);
 * losses are SVTS's, L1 and spectral convergence, of equal weight;
 * the vocoder is not named; its predecessor's is a pre-trained Parallel WaveGAN. Here it is a seat
   (:mod:`doppelbench.baselines.vocoders`) with Griffin-Lim in it.
@@ -164,8 +164,8 @@ class MelSpec(VideoToSpeech):
         title="V2A-MelSpec (conformer decoder, pre-trained on audio)",
         track="video-to-speech",
         presets={"tiny": TINY, "small": SMALL, "paper": PAPER},
-        paper="Kefalas, Panagakis and Pantic: Large-scale unsupervised audio pre-training for video-to-speech "
-        "synthesis, IEEE/ACM TASLP 32, 2024",
+        paper="Kefalas, Panagakis and Pantic: Large-scale unsupervised audio pre-training for "
+        "video-to-speech synthesis, IEEE/ACM TASLP 32, 2024",
         needs=frozenset({"speakers", "enrolment", "extra-audio"}),
     )
     settings_kind = MelSpecSettings

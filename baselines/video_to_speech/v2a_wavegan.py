@@ -2,7 +2,8 @@
 
 See :mod:`doppelbench.baselines.video_to_speech.video_to_audio` for the paper, the transfer of decoders and
 what is chosen where the paper is not known. Known of this system: 24 kHz, least-squares adversarial loss,
-MelGAN's discriminators; feature matching, multi-resolution STFT, MFCC and power losses. Ours are:
+MelGAN's discriminators. Feature matching, multi-resolution STFT, MFCC and power losses are reported of it
+without formulas (:mod:`doppelbench.baselines.video_to_speech.losses`). Ours are:
 
 * the layers of the decoder (:mod:`doppelbench.baselines.video_to_speech.waveform_decoder`) and all weights of
   losses; the adversarial one is small, which is what the paper says of its own;
@@ -269,8 +270,8 @@ class WaveGAN(VideoToSpeech):
         title="V2A-WaveGAN (waveform decoder, pre-trained on audio)",
         track="video-to-speech",
         presets={"tiny": TINY, "small": SMALL, "paper": PAPER},
-        paper="Kefalas, Panagakis and Pantic: Large-scale unsupervised audio pre-training for video-to-speech "
-        "synthesis, IEEE/ACM TASLP 32, 2024",
+        paper="Kefalas, Panagakis and Pantic: Large-scale unsupervised audio pre-training for "
+        "video-to-speech synthesis, IEEE/ACM TASLP 32, 2024",
         needs=frozenset({"speakers", "enrolment", "extra-audio"}),
     )
     settings_kind = WaveGANSettings

@@ -237,14 +237,14 @@ def test_the_losses_reach_every_parameter(kind, modality):
 @both
 def test_one_clip_is_learnt_by_heart(kind, clips, tmp_path):
     settings = replace(
-        TINY[kind], transfer="scratch", batch_size=2, crop_pictures=16, learning_rate=1e-2, max_steps=60
+        TINY[kind], transfer="scratch", batch_size=2, crop_pictures=16, learning_rate=1e-2, max_steps=30
     )
     if kind is WaveGAN:
         settings = replace(settings, window_pictures=16, adversarial_weight=0.0)
     made = kind(settings)
-    log = made.fit(enrolment(clips)[:1], trainer(tmp_path, max_steps=60, log_every=1))
+    log = made.fit(enrolment(clips)[:1], trainer(tmp_path, max_steps=30, log_every=1))
     losses = list(logged(tmp_path, "mel_l1" if kind is MelSpec else "stft").values())
-    assert log.steps == 60
+    assert log.steps == 30
     assert np.mean(losses[-5:]) < (0.4 if kind is MelSpec else 0.6) * losses[0]
 
 
@@ -437,7 +437,7 @@ def test_clips_that_cannot_be_used_are_left_out_of_an_enrolment_by_name(clips, t
 
 def test_faces_are_learned_kept_and_told_apart(clips, tmp_path):
     settings = replace(
-        TINY[MelSpec], identity="face", transfer="scratch", face=replace(TINY[MelSpec].face, steps=200)
+        TINY[MelSpec], identity="face", transfer="scratch", face=replace(TINY[MelSpec].face, steps=100)
     )
     made = MelSpec(settings)
     made.fit(training(clips), trainer(tmp_path))
