@@ -95,7 +95,7 @@ SMALL = replace(
     batch_size=8,
     crop_pictures=40,
     learning_rate=2e-3,
-    max_steps=1500,
+    max_steps=1000,
     face=FaceSettings(picture=32, width=8, batch_size=32, steps=300),
     mel=SMALL_MEL,
     blocks=2,

@@ -140,8 +140,8 @@ SMALL = replace(
     PAPER,
     **{
         **{name: getattr(v2a_melspec.SMALL, name) for name in _SAME_AS_MELSPEC},
-        "pretrain_steps": 400,
-        "max_steps": 500,
+        "pretrain_steps": 300,
+        "max_steps": 350,
     },
     repeats=4,
     learning_rate=1e-3,

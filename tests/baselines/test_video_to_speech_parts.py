@@ -164,7 +164,7 @@ def test_a_crop_after_the_end_of_a_film_is_silent():
 
 def centre(gradient: torch.Tensor) -> float:
     """Middle of what an output depends on, in places of the input."""
-    weight = gradient.abs().double()
+    weight = gradient.detach().abs().double()
     return float((weight * torch.arange(len(weight))).sum() / weight.sum())
 
 
@@ -431,8 +431,9 @@ def test_fewer_hours_are_a_part_of_more_hours(speech):
 
 def test_clips_that_cannot_be_opened_are_left_out_by_name(speech, tmp_path):
     broken = [Clip("gone", "x", audio=str(tmp_path / "gone.flac")), Clip("mute", "x", video="film.mkv")]
-    with pytest.warns(LeftOutWarning, match="gone"):
+    with pytest.warns(LeftOutWarning) as caught:
         assert len(stretches([*broken, *speech], 0)) == 6
+    assert ["clip gone" in str(caught[0].message), "clip mute" in str(caught[1].message)] == [True, True]
     with pytest.raises(InputError, match="no speech to pre-train on"), pytest.warns(LeftOutWarning):
         stretches(broken, 0)
 
