@@ -39,6 +39,8 @@ BUILT_IN = {
     "vq-vae": "doppelbench.baselines.vq_vae",
     "speech2vid": "doppelbench.baselines.speech2vid",
     "lipgan": "doppelbench.baselines.lipgan",
+    "v2a-melspec": "doppelbench.baselines.video_to_speech.v2a_melspec",
+    "v2a-wavegan": "doppelbench.baselines.video_to_speech.v2a_wavegan",
 }
 SYSTEMS: "Registry[type[System]]" = Registry("system", "doppelbench.systems", BUILT_IN, DoppelbenchError)
 

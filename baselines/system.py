@@ -23,9 +23,10 @@ class SystemSpec:
         paper: citation of the paper it implements.
         needs: what fitting and converting need: ``target`` (one model for each target, from that person
             alone), ``speakers`` (one model for everybody, from the people of the trials), ``other-speakers``
-            (one model, from people that are in no trial), ``enrolment`` (:meth:`System.enroll` before the
-            first conversion into a target), ``target-clips``, ``training-clips`` and ``reference`` (rows
-            made of recordings).
+            (one model, from people that are in no trial), ``extra-audio`` (with one of the last two: the
+            sound of people that are in no trial too, as clips without pictures), ``enrolment``
+            (:meth:`System.enroll` before the first conversion into a target), ``target-clips``,
+            ``training-clips`` and ``reference`` (rows made of recordings).
         licence: licence of code or weights it builds on.
         reference_row: whether it pins the scale instead of competing.
     """

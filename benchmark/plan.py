@@ -133,11 +133,25 @@ class Plan:
                     found.append(Training(f"{entry.key}/{target}", entry.key, entry, target, own))
             elif "speakers" in entry.needs:
                 heard = tuple(clip for clip in pool if clip.speaker in in_trials)
+                heard += self.extra_audio(entry)
                 found.append(Training(entry.key, entry.key, entry, None, heard))
             elif "other-speakers" in entry.needs:
                 heard = tuple(clip for clip in pool if clip.speaker not in in_trials)
+                heard += self.extra_audio(entry)
                 found.append(Training(entry.key, entry.key, entry, None, heard))
         return [*self.vocoder_trainings(), *found]
+
+    def extra_audio(self, entry: Entry) -> tuple[Clip, ...]:
+        """Natural speech of people who are in no trial, without their pictures, for a system that is
+        pre-trained on sound."""
+        if "extra-audio" not in entry.needs:
+            return ()
+        in_trials = self.trial_speakers()
+        return tuple(
+            replace(clip, video=None)
+            for clip in self.training_clips()
+            if clip.audio is not None and clip.speaker not in in_trials
+        )
 
     def vocoder_trainings(self) -> list[Training]:
         """List the vocoders to be trained: each once, on the targets, for all systems that name it."""

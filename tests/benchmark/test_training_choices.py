@@ -1,6 +1,6 @@
 """Whose speech each system hears, and what the record says of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
@@ -213,3 +213,23 @@ class TestBudget:
         assert shown[0]["zero-shot"] == "yes"
         assert shown[0]["extra data"] == "no"
         assert shown[0]["parameters"] == "1,000"
+
+
+@pytest.mark.parametrize("chosen", ["trials", "others"])
+def test_a_system_that_is_pre_trained_also_hears_people_who_are_in_no_trial_and_does_not_see_them(
+    plan_of, monkeypatch, chosen
+):
+    needs = frozenset({"speakers", "enrolment", "extra-audio"})
+    spec = SystemSpec("pre-trained", "For tests", "voice-conversion", {"tiny": Size()}, needs=needs)
+    kind = type("PreTrained", (SeveralVoices,), {"spec": spec})
+    monkeypatch.setitem(registry._registered, "pre-trained", kind)
+    plan = plan_of({"name": "pre-trained", "train_on": chosen})
+    films = tuple(replace(clip, video=f"{clip.id}.mkv") for clip in plan.clips)
+    (training,) = replace(plan, clips=films).trainings()
+    others = {"zoë", "short"}
+    assert {clip.speaker for clip in training.clips if clip.video is None} == others
+    in_trials = {"ana", "ben", "cleo"}
+    assert {clip.speaker for clip in training.clips if clip.video} == (
+        in_trials if chosen == "trials" else others
+    )
+    assert all(clip.split == "train" for clip in training.clips)
