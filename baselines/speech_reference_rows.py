@@ -5,7 +5,8 @@ so figures mean little without them:
 
 * ``natural-speech``: the recording itself, the ceiling of every metric;
 * ``vocoder-speech``: the same through the vocoder of the mel systems, what perfect lip reading would score;
-* ``shuffled-speech``: another sentence of the same person: the voice right, the words wrong;
+* ``shuffled-speech``: another sentence of the same person, as long as the film: the voice right, the words
+  wrong;
 * ``energy-speech``: the mean spectrum of the person's training speech, as loud at every moment as the
   recording: rhythm right, sounds wrong.
 """
@@ -22,6 +23,7 @@ from doppelbench.baselines.reference_rows import (
     CopySynthesis,
     Natural,
     RandomTarget,
+    read_clip,
     reference_of,
 )
 from doppelbench.baselines.registry import register
@@ -30,6 +32,7 @@ from doppelbench.baselines.vocoders.griffin_lim import GriffinLim
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.features import MelSettings, log_from_mel, mel_from_log
+from doppelbench.corpora.media import Audio
 
 TRACK = "video-to-speech"
 
@@ -64,7 +67,16 @@ class ShuffledSpeech(RandomTarget):
         name="shuffled-speech",
         title="Another sentence of the same person",
         track=TRACK,
+        needs=RandomTarget.spec.needs | {"reference"},
     )
+
+    def convert(self, trial: Trial) -> Output:
+        """Cut the other sentence to the length of the film, or let silence follow it."""
+        other = super().convert(trial).audio
+        assert other is not None
+        length = read_clip(reference_of(trial)).samples.size
+        missing = max(0, length - other.samples.size)
+        return Output(audio=Audio(np.pad(other.samples[:length], (0, missing)), other.rate))
 
 
 @register

@@ -208,7 +208,7 @@ class Recipe(Section):
     experiment: Literal["reprojection"] | None = Field(
         default=None, description="what is measured instead of the outputs of the trials"
     )
-    track: Literal["voice-conversion", "audio-to-video"] = "voice-conversion"
+    track: Literal["voice-conversion", "audio-to-video", "video-to-speech"] = "voice-conversion"
     corpus: CorpusConfig = Field(default_factory=CorpusConfig)
     sources: CorpusConfig | None = Field(
         default=None, description="corpus of the source clips; the same when missing"

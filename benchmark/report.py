@@ -244,13 +244,13 @@ def example_players(
 ) -> dict[str, Any]:
     """Players and spectrograms of one trial: source, target, then every system that answered it."""
     columns = []
-    places: list[tuple[str, str, Mapping[str, Any]]] = [
-        ("source", f"source: {trial['source']['speaker']}", trial["source"])
-    ]
+    places: list[tuple[str, str, Mapping[str, Any]]] = []
+    if trial["source"]["audio"] is not None:
+        places.append(("source", f"source: {trial['source']['speaker']}", trial["source"]))
     if trial["reference"] is not None:
         places.append(("natural", f"target: {trial['target']}", trial["reference"]))
     for system in systems:
-        if system["key"] in {"source", "natural"}:
+        if system["key"] in {"source", "natural", "natural-speech"}:
             continue
         file = output_path(run, system["key"], trial["id"], ".flac")
         places.append((system["key"], system["key"], {"audio": str(file), "start": None, "end": None}))

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from doppelbench.baselines.common import LeftOutWarning, clip_features
+from doppelbench.baselines.common import clip_features
 from doppelbench.baselines.face_clips import read_film, to_unit
 from doppelbench.baselines.face_placing import cut_face, place_face
 from doppelbench.baselines.speaker_encoder import EMBEDDING_SIZE, clip_embedding
 from doppelbench.baselines.video_to_speech.settings import FaceSettings, VideoToSpeechSettings
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 FACES_FOLDER = "faces"

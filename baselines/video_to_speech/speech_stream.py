@@ -15,7 +15,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from doppelbench.baselines.common import LeftOutWarning
 from doppelbench.baselines.video_to_speech.settings import VideoToSpeechSettings
 from doppelbench.baselines.video_to_speech.talking_clips import (
     Speech,
@@ -25,7 +24,7 @@ from doppelbench.baselines.video_to_speech.talking_clips import (
     speech_by_pictures,
 )
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.level import TARGET_DB
 from doppelbench.corpora.media import probe, read_audio
 from doppelbench.engine.hashing import content_key

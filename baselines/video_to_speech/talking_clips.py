@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from doppelbench.baselines.common import LeftOutWarning, clip_features
+from doppelbench.baselines.common import clip_features
 from doppelbench.baselines.target_films import LARGEST_DIFFERENCE_SECONDS, with_sound
 from doppelbench.baselines.video_to_speech.settings import VideoToSpeechSettings
 from doppelbench.corpora import mouths
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.features import MelSettings, log_mel
 from doppelbench.corpora.level import normalize_level
 from doppelbench.corpora.media import read_audio

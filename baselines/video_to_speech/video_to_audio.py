@@ -43,7 +43,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from doppelbench.baselines.common import reading_saved, save_network, settings_from_dict
+from doppelbench.baselines.common import reading_saved, save_network
 from doppelbench.baselines.system import Output, System
 from doppelbench.baselines.video_to_speech.identity import (
     FaceIdentity,
@@ -67,6 +67,7 @@ from doppelbench.corpora.errors import InputError, MediaError
 from doppelbench.corpora.media import Audio, read_audio
 from doppelbench.corpora.mouths import mouth_film
 from doppelbench.engine.hashing import content_key
+from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 PRETRAINING_FOLDER = "pretraining"

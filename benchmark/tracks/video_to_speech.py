@@ -50,16 +50,17 @@ def make_trials(
         targets: people whose films are spoken.
         sources: has no meaning here; nobody else drives a film.
         per_target: at most so many trials for a person.
-        source_clips: none; a film and its sound are one clip.
+        source_clips: not looked at: a second corpus gives further people whose sound a system may be
+            pre-trained on.
 
     Returns:
         Trials ordered by person and clip; an id is that of the clip. The source has no sound, so that no
         system can hear it.
 
     Raises:
-        InputError: sources from elsewhere.
+        InputError: sources are named.
     """
-    if source_clips is not None or sources not in ("unseen", "own"):
+    if sources not in ("unseen", "own"):
         raise InputError("trials.sources: in video-to-speech every film is its own source; name none")
     trials = []
     for target in targets:

@@ -68,6 +68,12 @@ def test_shuffled_speech_is_another_sentence_of_the_same_person(clips, tmp_path)
     assert abs(np.corrcoef(made, read_audio(clips[0].audio).samples)[0, 1]) < 0.5
 
 
+def test_shuffled_speech_is_as_long_as_the_film(clips, tmp_path):
+    for seconds in (0.7, 1.4):
+        short = Clip("c0", "ada", audio=spoken(tmp_path / "film.wav", 0, seconds), text="sentence 0")
+        assert answer("shuffled-speech", [short, *clips[1:]], tmp_path).samples.size == seconds * RATE
+
+
 def test_rows_without_another_recording_say_so(clips, tmp_path):
     for name in ("shuffled-speech", "energy-speech"):
         with pytest.raises(MediaError, match="no other"):

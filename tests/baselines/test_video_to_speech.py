@@ -21,7 +21,6 @@ from talking_films import (
 )
 
 from doppelbench.baselines import system
-from doppelbench.baselines.common import LeftOutWarning
 from doppelbench.baselines.contract import CHECKS, Material
 from doppelbench.baselines.registry import find_system
 from doppelbench.baselines.video_to_speech import identity, v2a_melspec, v2a_wavegan
@@ -40,7 +39,7 @@ from doppelbench.baselines.video_to_speech.v2a_melspec import MelSpec
 from doppelbench.baselines.video_to_speech.v2a_wavegan import WaveGAN, WaveGANModule
 from doppelbench.baselines.video_to_speech.video_to_audio import PRETRAINING_FOLDER
 from doppelbench.corpora.clip import Clip, Trial
-from doppelbench.corpora.errors import InputError, MediaError
+from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
 from doppelbench.corpora.media import Audio, Video, read_audio, write_audio, write_video
 from doppelbench.engine.trainer import TrainerSettings, seeded
 

@@ -8,7 +8,6 @@ import torch
 from talking_films import RATE, write_speech
 from torch import nn
 
-from doppelbench.baselines.common import LeftOutWarning
 from doppelbench.baselines.video_to_speech import speech_stream, v2a_melspec, v2a_wavegan
 from doppelbench.baselines.video_to_speech.audio_encoder import AudioEncoder
 from doppelbench.baselines.video_to_speech.discriminator import (
@@ -44,7 +43,7 @@ from doppelbench.baselines.video_to_speech.temporal_module import TemporalModule
 from doppelbench.baselines.video_to_speech.video_encoder import VideoEncoder
 from doppelbench.baselines.video_to_speech.waveform_decoder import WaveformDecoder
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.corpora.errors import DoppelbenchError, InputError, LeftOutWarning
 from doppelbench.corpora.features import log_mel
 from doppelbench.corpora.media import Audio, write_audio
 

@@ -33,7 +33,11 @@ def test_a_limit_holds_for_each_person():
     assert [trial.id for trial in make_trials(CLIPS, ["ada", "bruno"], per_target=1)] == ["a0", "b0"]
 
 
-@pytest.mark.parametrize("wrong", [{"sources": "all"}, {"sources": ["bruno"]}, {"source_clips": CLIPS}])
+@pytest.mark.parametrize("wrong", [{"sources": "all"}, {"sources": ["bruno"]}])
 def test_nobody_else_drives_a_film(wrong):
     with pytest.raises(InputError, match=r"trials\.sources"):
         make_trials(CLIPS, ["ada"], **wrong)
+
+
+def test_a_second_corpus_gives_no_trials():
+    assert make_trials(CLIPS, ["ada"], source_clips=[film("x0", "xaver")]) == make_trials(CLIPS, ["ada"])
