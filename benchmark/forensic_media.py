@@ -1,5 +1,5 @@
-"""Players of single trials: what lies in the run folder is linked, anything else becomes a short preview beside
-the page, so that the folder can be moved as it is."""
+"""Players of single trials: what lies in the run folder is linked, anything else becomes a short preview
+beside the page, so that the folder can be moved as it is."""
 
 import hashlib
 import re
@@ -71,4 +71,3 @@ class Players:
         for path in (self.folder / FOLDER).glob("*"):
             if PREVIEW.fullmatch(path.name) and path.name not in self.used:
                 path.unlink()
-

@@ -12,6 +12,7 @@ from typing import Any
 from doppelbench.benchmark.forensic_media import Players
 from doppelbench.benchmark.forensic_plots import calibration_plot, det_plot, plotting, score_plot, styles
 from doppelbench.benchmark.forensic_tables import (
+    SHOWN_FOLDS,
     DetectorRow,
     ProtocolTables,
     detector_rows,
@@ -24,19 +25,20 @@ from doppelbench.benchmark.forensic_tables import (
     worst_trials,
 )
 from doppelbench.benchmark.forensic_trials import DetectionRun, read_detection_run
-from doppelbench.detectors.evaluation_rows import DetectionFigure
 from doppelbench.metrics.detection_costs import DcfCosts
 from doppelbench.metrics.detection_intervals import DRAWS
 
 PAGE = "forensics.html"
 TEMPLATE = "forensics.html.j2"
 WORST = 6
-# Folds whose curves and whole tables are shown; the others follow in a fold-out table.
-SHOWN_FOLDS = 3
-SHOWN_FINDINGS = 30
+SHOWN_FINDINGS = 100
+# More notes than these are folded away, warnings never.
+OPEN_NOTES = 4
+AS_TRAINED = "as trained"
 SHOWN_FAILURES = 50
 # Equal error rate from which on a cell of the matrix has the darkest shade.
 DARKEST = 0.5
+LIGHT, DARK = (255, 255, 255), (8, 48, 107)
 FEATURE_NAMES = {
     "level": "loudness",
     "duration": "duration",
@@ -71,7 +73,13 @@ def write_forensic_page(folder: Path, *, draws: int = DRAWS) -> Path:
     players = Players(run.folder)
     failed = run.trials[(run.trials["status"] != "ok") & (run.trials["part"] == "test")]
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template.filters |= {"percent": percent, "number": number, "points": points, "shade": shade}
+    template.filters |= {
+        "percent": percent,
+        "number": number,
+        "points": points,
+        "shade": shade,
+        "listed": listed,
+    }
     page = template.from_string(
         resources.files("doppelbench.benchmark").joinpath(TEMPLATE).read_text(encoding="utf-8")
     ).render(
@@ -79,7 +87,8 @@ def write_forensic_page(folder: Path, *, draws: int = DRAWS) -> Path:
         detectors=detectors,
         shortcuts=shortcuts(run.record["audit"]),
         findings=findings(run.record["findings"], protocols)[:SHOWN_FINDINGS],
-        features=FEATURE_NAMES,
+        open_notes=OPEN_NOTES,
+        feature_name=feature_name,
         protocols=[_protocol(run, tables, players, detectors, draws) for tables in protocols],
         costs=DcfCosts(),
         failures=failed.head(SHOWN_FAILURES).to_dict("records"),
@@ -113,22 +122,32 @@ def shade(rate: float | None) -> str:
     if rate is None:
         return "background:#fff;color:#1b1f24"
     share = min(max(rate / DARKEST, 0.0), 1.0)
-    light, dark = (255, 255, 255), (8, 48, 107)
-    mixed = [round(a + (b - a) * share) for a, b in zip(light, dark, strict=True)]
-    # Text keeps a contrast of at least 4.5 to 1 on every shade.
-    text = "#fff" if share > 0.55 else "#10151b"
+    mixed = [round(a + (b - a) * share) for a, b in zip(LIGHT, DARK, strict=True)]
+    # Between black and white text, both have a contrast of 4.5 to 1 here.
+    text = "#fff" if share > 0.65 else "#000"
     return f"background:#{''.join(f'{part:02x}' for part in mixed)};color:{text}"
 
 
-def shortcuts(audit: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Features that the audit flagged, by name, with the stages at which they are flagged and are not."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in audit:
-        if row["flagged"]:
-            name = FEATURE_NAMES.get(row["feature"], str(row["feature"]).replace("_", " "))
-            entry = found.setdefault(name, {"name": name, "stages": []})
-            entry["stages"].append(str(row.get("stage") or ""))
-    return list(found.values())
+def shortcuts(audit: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Names of the features that the audit flagged: ``told`` at any stage, ``removed`` those of them that are
+    clear of it in what the detectors were given."""
+    flagged = [row for row in audit if row["flagged"]]
+    trained = {row["feature"]: row["flagged"] for row in audit if row.get("stage") == AS_TRAINED}
+    names = {row["feature"]: feature_name(row["feature"]) for row in flagged}
+    return {
+        "told": list(names.values()),
+        "removed": [name for feature, name in names.items() if trained.get(feature) is False],
+    }
+
+
+def feature_name(feature: Any) -> str:
+    """A feature for people."""
+    return FEATURE_NAMES.get(feature, str(feature).replace("_", " "))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a list in a sentence."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def findings(told: Sequence[Mapping[str, Any]], protocols: Sequence[ProtocolTables]) -> list[dict[str, str]]:
@@ -208,5 +227,3 @@ def _det_text(tables: ProtocolTables) -> str:
         if one.eer is not None
     ]
     return f"Points of equal error of {fold_title(tables, tables.principal)}: {', '.join(told)}"
-
-

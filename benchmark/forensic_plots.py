@@ -30,6 +30,8 @@ TRIVIAL_LINES = (":", "--", "-.", "-", (0, (1, 4)))
 GREY = "#767676"
 BONAFIDE, SPOOF, CONTROL = "#0072B2", "#D55E00", "#555555"
 POINTS = 200
+# Settings of matplotlib that a user's own file must not change.
+REPRODUCED = ("axes.", "font.", "figure.", "xtick.", "ytick.", "legend.", "svg.", "lines.")
 # Rates in per cent that are marked on axes of normal deviates.
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80)
 LOWEST_RATE, HIGHEST_RATE = 0.0008, 0.8
@@ -38,7 +40,7 @@ ODDS = np.linspace(-5, 5, 41)
 LONGEST_NAME = 26
 # Panels of histograms, and detectors that calibration shows.
 MOST_PANELS, MOST_CALIBRATED = 12, 6
-BINS = 30
+FEWEST_BINS, MOST_BINS = 12, 40
 TAIL = 0.005
 
 
@@ -77,7 +79,7 @@ def plotting() -> Iterator[None]:
     """Settings under which plots are repeatable and names are taken as they are."""
     from matplotlib import rc_context, rcParamsDefault
 
-    settings = {name: rcParamsDefault[name] for name in rcParamsDefault if name.startswith(("axes.", "font."))}
+    settings = {name: rcParamsDefault[name] for name in rcParamsDefault if name.startswith(REPRODUCED)}
     settings |= {
         "svg.hashsalt": "doppelbench",
         "text.parse_math": False,
@@ -91,7 +93,9 @@ def plotting() -> Iterator[None]:
         yield
 
 
-def det_plot(panels: Sequence[tuple[str, Sequence[tuple[DetectorRow, Slice]]]], looks: Mapping[str, Style]) -> str | None:
+def det_plot(
+    panels: Sequence[tuple[str, Sequence[tuple[DetectorRow, Slice]]]], looks: Mapping[str, Style]
+) -> str | None:
     """Detection error trade-off on axes of normal deviates, with the points of equal error, a panel a fold.
 
     Args:
@@ -177,7 +181,8 @@ def score_plot(held: Sequence[tuple[DetectorRow, Slice]]) -> str | None:
         low, high = np.quantile(together, [TAIL, 1 - TAIL])
         if low == high:
             low, high = low - 0.5, high + 0.5
-        edges = np.linspace(low, high, BINS + 1)
+        bins = int(np.clip(np.sqrt(together.size), FEWEST_BINS, MOST_BINS))
+        edges = np.linspace(low, high, bins + 1)
         for name, side, colour, line in (
             ("bona fide", real, BONAFIDE, "-"),
             ("spoofed", fake, SPOOF, "--"),
@@ -212,8 +217,8 @@ def score_plot(held: Sequence[tuple[DetectorRow, Slice]]) -> str | None:
 
 
 def calibration_plot(held: Sequence[tuple[DetectorRow, Slice]], looks: Mapping[str, Style]) -> str | None:
-    """Reliability of posteriors, Bayes error rates over prior odds, and shares of likelihood ratios (Tippett),
-    for the detectors that have likelihood ratios of both classes; trivial ones are left out."""
+    """Reliability of posteriors, Bayes error rates over prior odds, and shares of likelihood ratios
+    (Tippett), for the detectors that have likelihood ratios of both classes; trivial ones are left out."""
     shown = []
     for row, one in held:
         if row.trivial or not one.has_ratios():

@@ -5,8 +5,9 @@ own. Of a protocol with several folds, tables that cannot show all of them show 
 trained on everything, else the first that left something out, else the first.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from doppelbench.detectors.evaluation import CALIBRATION, RANKING, evaluate
 from doppelbench.detectors.evaluation_rows import DetectionFigure, Evaluation, EvaluationRow, Finding
 from doppelbench.detectors.trials import Trials
 from doppelbench.metrics.detection_accuracy import Accuracy, accuracy_at, transferred_accuracy
-from doppelbench.metrics.detection_curves import ScoreCurve, score_curve
-from doppelbench.metrics.detection_intervals import DRAWS
+from doppelbench.metrics.detection_curves import ScoreCurve, UndefinedError, equal_error_rate, score_curve
+from doppelbench.metrics.detection_intervals import DRAWS, curve_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 # Figures that need likelihood ratios, and the one that they are compared with.
 OF_RATIOS = (*CALIBRATION, "min_cllr")
 MOST_SPEAKERS = 40
+# Folds whose curves and whole tables are shown.
+SHOWN_FOLDS = 3
 # Findings that the tables say by themselves.
 SAID = frozenset({"not_ratios", "kind_undeclared", "reading"})
 NO_RATIOS = "no development trials to calibrate on, so there are no likelihood ratios"
@@ -162,14 +165,20 @@ def trials_of(table: "pd.DataFrame", column: str, source: str) -> Trials:
 
 
 def judge(
-    rows: "pd.DataFrame", names: Mapping[str, str], *, groups: bool = True, draws: int = DRAWS
+    rows: "pd.DataFrame",
+    names: Mapping[str, str],
+    *,
+    groups: Sequence[str] = ("attack", "speaker"),
+    pooling: bool = True,
+    draws: int = DRAWS,
 ) -> Slice:
     """Judge the trials of one protocol, fold, detector and variant.
 
     Args:
         rows: test trials of the variant, and development trials where there are some.
         names: ``protocol``, ``fold``, ``detector`` and ``variant``.
-        groups: whether to judge attacks and speakers on their own too.
+        groups: groups that are judged on their own too.
+        pooling: whether figures on the convex hull get intervals, which take most of the time.
         draws: resamples of the intervals.
     """
     test = rows[rows["part"] == "test"]
@@ -183,14 +192,14 @@ def judge(
     if table.empty:
         pooled = _undefined(NO_SCORES)
     else:
-        found = _evaluated(table, source, ("attack", "speaker") if groups else (), draws)
+        found = _evaluated(table, source, groups, pooling=pooling, draws=draws)
         pooled = found.pooled
         attacks = {row.name: row for row in found.rows if row.group == "attack"}
         speakers = {row.name: row for row in found.rows if row.group == "speaker"}
         findings = tuple(one for one in found.findings if one.group == "pooled" and one.code not in SAID)
         if has_ratios(table):
-            bayes = accuracy_at(score_curve(*sides(table, "llr")), 0.0)
-    if groups and not controls.empty:
+            bayes = accuracy_at(curve_of(table, "llr"), 0.0)
+    if "attack" in groups and not controls.empty:
         attacks |= _control_rows(table, controls, source, draws)
     return Slice(
         **names,
@@ -216,40 +225,72 @@ def _control_rows(
     return {row.name: row for row in found.rows if row.group == "attack"}
 
 
-def _evaluated(table: "pd.DataFrame", source: str, by: Sequence[str], draws: int) -> Evaluation:
+def _evaluated(
+    table: "pd.DataFrame", source: str, by: Sequence[str], *, pooling: bool, draws: int
+) -> Evaluation:
     """Evaluate trials by their scores, and figures of calibration by their likelihood ratios."""
-    from dataclasses import replace
-
-    intervals = ("pooled", *by)
     if not has_ratios(table):
-        found = evaluate(
-            trials_of(table, "score", source), score_kind="raw", by=by, intervals=intervals, draws=draws
-        )
+        found = _of_column(table, "score", source, by, pooling=pooling, draws=draws)
         absent = int(table["llr"].isna().sum())
-        reason = (
-            NO_RATIOS
-            if absent == len(table)
-            else f"{absent} of {len(table)} scored trials have no likelihood ratio"
-        )
-        none = {name: DetectionFigure(None, reason=reason) for name in CALIBRATION}
-        first = replace(found.pooled, figures={**found.pooled.figures, **none})
-        return replace(found, rows=(first, *found.rows[1:]))
+        part = f"{absent} of {len(table)} scored trials have no likelihood ratio"
+        none = DetectionFigure(None, reason=NO_RATIOS if absent == len(table) else part)
+        return _with_pooled(found, dict.fromkeys(CALIBRATION, none))
     same = table["score"].rank().equals(table["llr"].rank())
-    ratios = evaluate(
-        trials_of(table, "llr", source),
-        score_kind="llr",
-        by=by if same else (),
-        intervals=intervals if same else ("pooled",),
-        draws=draws,
-    )
+    ratios = _of_column(table, "llr", source, by if same else (), pooling=pooling, draws=draws)
     if same:
         return ratios
     # Bounded or reversed ratios rank the trials in another way than the scores do.
-    scores = evaluate(
-        trials_of(table, "score", source), score_kind="raw", by=by, intervals=intervals, draws=draws
+    scores = _of_column(table, "score", source, by, pooling=pooling, draws=draws)
+    return _with_pooled(scores, {name: ratios.pooled.figures[name] for name in OF_RATIOS})
+
+
+def _of_column(
+    table: "pd.DataFrame", column: str, source: str, by: Sequence[str], *, pooling: bool, draws: int
+) -> Evaluation:
+    few = table["speaker"].nunique() <= MOST_SPEAKERS
+    with_intervals = [name for name in by if name != "speaker" or few]
+    found = evaluate(
+        trials_of(table, column, source),
+        score_kind="llr" if column == "llr" else "raw",
+        by=by,
+        intervals=["pooled", *with_intervals] if pooling else with_intervals,
+        draws=draws,
     )
-    figures = {**scores.pooled.figures, **{name: ratios.pooled.figures[name] for name in OF_RATIOS}}
-    return replace(scores, rows=(replace(scores.pooled, figures=figures), *scores.rows[1:]))
+    if pooling or not found.pooled.bonafide or not found.pooled.spoof:
+        return found
+    return _with_pooled(found, _light_intervals(found.pooled, table, column, draws))
+
+
+def _light_intervals(
+    row: EvaluationRow, table: "pd.DataFrame", column: str, draws: int
+) -> dict[str, DetectionFigure]:
+    """Figures with the intervals that need no pooling of violators in every draw."""
+    speakers, bonafide = table["speaker"].to_numpy(), table["bonafide"].to_numpy(bool)
+    by_trial, by_speaker = (
+        curve_intervals(
+            *sides(table, column),
+            clusters=clusters,
+            calibrated=column == "llr",
+            pooling=False,
+            draws=draws,
+        )
+        for clusters in (None, (speakers[bonafide], speakers[~bonafide]))
+    )
+    return {
+        name: replace(
+            row.figures[name],
+            low=found.low,
+            high=found.high,
+            speaker_low=by_speaker[name].low,
+            speaker_high=by_speaker[name].high,
+        )
+        for name, found in by_trial.items()
+    }
+
+
+def _with_pooled(found: Evaluation, figures: Mapping[str, DetectionFigure]) -> Evaluation:
+    first = replace(found.pooled, figures={**found.pooled.figures, **figures})
+    return replace(found, rows=(first, *found.rows[1:]))
 
 
 def _transferred(rows: "pd.DataFrame", table: "pd.DataFrame") -> Accuracy | None:
@@ -295,7 +336,9 @@ class ProtocolTables:
 
     def of_fold(self, fold: str) -> list[tuple[DetectorRow, Slice]]:
         """Detectors that were tested in a fold, with their slices."""
-        return [(row, self.slices[fold, row.name]) for row in self.detectors if (fold, row.name) in self.slices]
+        return [
+            (row, self.slices[fold, row.name]) for row in self.detectors if (fold, row.name) in self.slices
+        ]
 
 
 def protocol_tables(
@@ -303,17 +346,23 @@ def protocol_tables(
 ) -> ProtocolTables:
     """Judge every detector on the plain trials of every fold of a protocol."""
     rows = run.trials[(run.trials["protocol"] == name) & (run.trials["variant"] == PLAIN)]
+    rows_of = {
+        place: own
+        for place, own in rows.groupby(["fold", "detector"], sort=False)
+        if (own["part"] == "test").any()
+    }
+    tested = {detector for _, detector in rows_of}
+    folds = [fold for fold in ordered_folds(run, name) if any(fold == place[0] for place in rows_of)]
     slices = {
         (fold, detector): judge(
             own,
             {"protocol": name, "fold": fold, "detector": detector, "variant": PLAIN},
+            groups=("attack", "speaker") if fold == folds[0] else ("attack",),
+            pooling=fold in folds[:SHOWN_FOLDS],
             draws=draws,
         )
-        for (fold, detector), own in rows.groupby(["fold", "detector"], sort=False)
-        if (own["part"] == "test").any()
+        for (fold, detector), own in rows_of.items()
     }
-    tested = {detector for _, detector in slices}
-    folds = [fold for fold in ordered_folds(run, name) if any(fold == place[0] for place in slices)]
     shown = [row for row in detectors if row.name in tested]
     return ProtocolTables(
         name=name, folds=folds, detectors=shown, slices=slices, best=_best(folds, shown, slices)
@@ -414,9 +463,7 @@ def _of(one: Slice, control: bool) -> list[str]:
     return [name for name in table["attack"].unique() if name]
 
 
-def _matrix_row(
-    name: str, one: Slice, columns: Sequence[str], *, trivial: bool = False
-) -> dict[str, Any]:
+def _matrix_row(name: str, one: Slice, columns: Sequence[str], *, trivial: bool = False) -> dict[str, Any]:
     import pandas as pd
 
     seen = pd.concat([one.table, one.controls]).groupby("attack")["attack_seen"].agg(list)
@@ -441,8 +488,7 @@ def speaker_table(tables: ProtocolTables) -> dict[str, Any]:
     everything = pd.concat([one.table for _, one in held])
     marks = everything.groupby("speaker")["speaker_seen"].agg(["any", "all"])
     states = {
-        name: "seen" if row["all"] else "partly" if row["any"] else "unseen"
-        for name, row in marks.iterrows()
+        name: "seen" if row["all"] else "partly" if row["any"] else "unseen" for name, row in marks.iterrows()
     }
     rows = []
     for name in sorted(states):
@@ -469,31 +515,31 @@ def _rate(row: EvaluationRow | None) -> float:
 
 
 def seen_table(tables: ProtocolTables, *, draws: int = DRAWS) -> list[dict[str, Any]]:
-    """Equal error rates in the principal fold by whether the speaker and the generator were in training.
+    """Equal error rates by whether speaker and generator were in training, in the folds that are shown.
 
     Returns:
-        Rows of ``speakers`` (``seen``, ``unseen`` or ``all``), ``generators`` (the same), and ``cells``: a row
-        or None by detector. Only what differs among the trials makes rows.
+        Rows of ``fold``, ``speakers`` (``seen``, ``unseen`` or ``all``), ``generators`` (the same), and
+        ``cells``: a row or None by detector of the protocol. Only what differs among the trials makes rows.
     """
-    held = tables.of_fold(tables.principal)
-    tested = [one.table for _, one in held]
-    speakers_differ = any(table["speaker_seen"].nunique() > 1 for table in tested)
-    generators_differ = any(table["attack_seen"].nunique() > 1 for table in tested)
     rows = []
-    for speakers in ("seen", "unseen", "all") if speakers_differ else ("all",):
-        for generators in ("seen", "unseen", "all") if generators_differ else ("all",):
-            if speakers == generators == "all":
-                continue
-            parts = [_chosen(one.table, speakers, generators) for _, one in held]
-            if not any((~part["bonafide"]).any() for part in parts):
+    for fold in tables.folds[:SHOWN_FOLDS]:
+        held = {row.name: one.table for row, one in tables.of_fold(fold)}
+        differ = [
+            any(table[name].nunique() > 1 for table in held.values())
+            for name in ("speaker_seen", "attack_seen")
+        ]
+        marks = [("seen", "unseen", "all") if one else ("all",) for one in differ]
+        for speakers, generators in itertools.product(*marks):
+            parts = {name: _chosen(table, speakers, generators) for name, table in held.items()}
+            if speakers == generators == "all" or all(part["bonafide"].all() for part in parts.values()):
                 continue
             cells = [
-                None
-                if part.empty
-                else _evaluated(part, f"{tables.name}, {row.name}", (), draws).pooled
-                for part, (row, _) in zip(parts, held, strict=True)
+                _evaluated(part, f"{tables.name}, {row.name}", (), pooling=False, draws=draws).pooled
+                if (part := parts.get(row.name)) is not None and not part.empty
+                else None
+                for row in tables.detectors
             ]
-            rows.append({"speakers": speakers, "generators": generators, "cells": cells})
+            rows.append({"fold": fold, "speakers": speakers, "generators": generators, "cells": cells})
     return rows
 
 
@@ -506,9 +552,7 @@ def _chosen(table: "pd.DataFrame", speakers: str, generators: str) -> "pd.DataFr
     return table
 
 
-def variant_table(
-    run: DetectionRun, tables: ProtocolTables, *, draws: int = DRAWS
-) -> dict[str, Any]:
+def variant_table(run: DetectionRun, tables: ProtocolTables, *, draws: int = DRAWS) -> dict[str, Any]:
     """Figures of the principal fold by degradation, with the drop against the same trials as they were.
 
     Returns:
@@ -516,9 +560,7 @@ def variant_table(
         (equal error rate less the plain one on the trials that both have; None where either is not defined).
     """
     held = tables.of_fold(tables.principal)
-    of_fold = run.trials[
-        (run.trials["protocol"] == tables.name) & (run.trials["fold"] == tables.principal)
-    ]
+    of_fold = run.trials[(run.trials["protocol"] == tables.name) & (run.trials["fold"] == tables.principal)]
     variants = [name for name in dict.fromkeys(of_fold["variant"]) if name != PLAIN]
     rows: list[dict[str, Any]] = []
     if not variants:
@@ -538,15 +580,13 @@ def variant_table(
                 cells.append(None)
                 continue
             names = {"protocol": tables.name, "fold": tables.principal, "detector": row.name}
-            one = judge(both, {**names, "variant": variant}, groups=False, draws=draws)
+            one = judge(both, {**names, "variant": variant}, groups=(), pooling=False, draws=draws)
             cells.append({"slice": one, "drop": _drop(one, plain)})
         rows.append({"variant": variant, "cells": cells})
     return {"detectors": [row for row, _ in held], "rows": rows}
 
 
 def _drop(one: Slice, plain: Slice) -> float | None:
-    from doppelbench.metrics.detection_curves import UndefinedError, equal_error_rate
-
     places = ["attack", "speaker", "id"]
     shared = one.table[places].merge(plain.table[places])
     try:

@@ -160,7 +160,9 @@ def _flags(table: "pd.DataFrame", name: str, path: Path, *, needed: bool) -> "pd
         raise InputError(f"{path}: {name!r} of row {row} is {column[row]!r}, not true or false")
     if needed:
         return column.astype(bool)
-    return pd.Series([None if none else bool(value) for none, value in zip(empty, column, strict=True)], dtype=object)
+    return pd.Series(
+        [None if none else bool(value) for none, value in zip(empty, column, strict=True)], dtype=object
+    )
 
 
 def _numbers(table: "pd.DataFrame", name: str, path: Path) -> "pd.Series[Any]":

@@ -45,8 +45,8 @@ def seen_attacks(fold: str) -> set[str]:
 
 
 def trial_rows(folder: Path, each: int = 6) -> list[dict[str, Any]]:
-    """Rows of every protocol, fold, detector and variant; recordings are written below the run folder, but one
-    attack's beside it."""
+    """Rows of every protocol, fold, detector and variant; recordings lie in the run folder, but one attack's
+    beside it."""
     generator = np.random.default_rng(5)
     rows = []
     for protocol, folds in FOLDS.items():
@@ -175,6 +175,9 @@ def write_detection_run(
             for feature in ("level", "duration", "leading_silence", "bandwidth")
         ],
         "findings": [{"severity": "warning", "where": "matrix", "message": "One clip was left out."}],
+        "detectors": {
+            name: {"title": f"{name} for a test", "trivial": name.endswith("-only")} for name in DETECTORS
+        },
         "stages": {"train": {"seconds": 12.5, "peak_memory": 1000}},
         **record,
     }
