@@ -528,7 +528,7 @@ def seen_table(tables: ProtocolTables, *, draws: int = DRAWS) -> list[dict[str, 
             any(table[name].nunique() > 1 for table in held.values())
             for name in ("speaker_seen", "attack_seen")
         ]
-        marks = [("seen", "unseen", "all") if one else ("all",) for one in differ]
+        marks = [("seen", "unseen") if one else ("all",) for one in differ]
         for speakers, generators in itertools.product(*marks):
             parts = {name: _chosen(table, speakers, generators) for name, table in held.items()}
             if speakers == generators == "all" or all(part["bonafide"].all() for part in parts.values()):
