@@ -4,6 +4,7 @@ Everything in it is made from ``run.json``, ``trials.parquet`` and the recording
 be made again. Figures are those of :mod:`doppelbench.detectors.evaluation`; nothing is computed here.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -93,6 +94,7 @@ def write_forensic_page(folder: Path, *, draws: int = DRAWS) -> Path:
         costs=DcfCosts(),
         failures=failed.head(SHOWN_FAILURES).to_dict("records"),
         n_failures=len(failed),
+        command=_command(run.record.get("command")),
         draws=draws,
         darkest=DARKEST,
         shown_folds=SHOWN_FOLDS,
@@ -128,15 +130,25 @@ def shade(rate: float | None) -> str:
     return f"background:#{''.join(f'{part:02x}' for part in mixed)};color:{text}"
 
 
-def shortcuts(audit: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Names of the features that the audit flagged: ``told`` at any stage, ``removed`` those of them that are
-    clear of it in what the detectors were given."""
-    flagged = [row for row in audit if row["flagged"]]
-    trained = {row["feature"]: row["flagged"] for row in audit if row.get("stage") == AS_TRAINED}
-    names = {row["feature"]: feature_name(row["feature"]) for row in flagged}
+def shortcuts(audit: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the audit flagged, by names for people.
+
+    Returns:
+        ``told``: features flagged at any stage over all generators; ``removed``: those of them that are clear
+        in what the detectors were given; ``single``: for single generators, features that are not among them.
+    """
+    whole = [row for row in audit if not row.get("attack")]
+    trained = {row["feature"]: row["flagged"] for row in whole if row.get("stage") == AS_TRAINED}
+    told = {row["feature"]: feature_name(row["feature"]) for row in whole if row["flagged"]}
+    single: dict[str, list[str]] = {}
+    for row in audit:
+        if row.get("attack") and row["flagged"] and row["feature"] not in told:
+            names = single.setdefault(str(row["attack"]), [])
+            names += [name for name in [feature_name(row["feature"])] if name not in names]
     return {
-        "told": list(names.values()),
-        "removed": [name for feature, name in names.items() if trained.get(feature) is False],
+        "told": list(told.values()),
+        "removed": [name for feature, name in told.items() if trained.get(feature) is False],
+        "single": single,
     }
 
 
@@ -160,12 +172,15 @@ def findings(told: Sequence[Mapping[str, Any]], protocols: Sequence[ProtocolTabl
         }
         for entry in told
     ]
+    # A run may hold what its own evaluation found.
+    messages = {entry["message"] for entry in found}
     for tables in protocols:
         for one in tables.slices.values():
-            where = ", ".join(filter(None, (one.protocol, one.fold, one.detector)))
+            where = " ".join(filter(None, (one.protocol, one.fold, one.detector)))
             found += [
                 {"severity": entry.severity, "where": where, "message": entry.message}
                 for entry in one.findings
+                if entry.message not in messages
             ]
     unique = {(entry["where"], entry["message"]): entry for entry in found}
     return sorted(unique.values(), key=lambda entry: entry["severity"] == "note")
@@ -201,6 +216,7 @@ def _protocol(
         "tables": tables,
         "title": lambda fold: fold_title(tables, fold),
         "counts": run.record["protocols"].get(tables.name, {}).get("counts", []),
+        "notes": run.record["protocols"].get(tables.name, {}).get("notes", []),
         "means": fold_means(tables),
         "plots": plots,
         "det_text": _det_text(tables),
@@ -210,6 +226,10 @@ def _protocol(
         "variants": variant_table(run, tables, draws=draws),
         "worst": worst,
     }
+
+
+def _command(told: Any) -> str:
+    return shlex.join(map(str, told)) if isinstance(told, list) else str(told or "")
 
 
 def fold_title(tables: ProtocolTables, fold: str) -> str:

@@ -42,12 +42,14 @@ class DetectorRow:
         name: as the trials say it.
         title: one line for people; empty when it is not known here.
         paper: citation.
+        preset: its size.
         trivial: whether it hears one thing that should tell nothing.
     """
 
     name: str
     title: str = ""
     paper: str = ""
+    preset: str = ""
     trivial: bool = False
 
 
@@ -130,7 +132,7 @@ def detector_rows(run: DetectionRun) -> list[DetectorRow]:
                 rows.append(DetectorRow(name))
                 continue
             held = {"title": spec.title, "paper": spec.paper, "trivial": spec.trivial}
-        texts = [str(held.get(key) or "") for key in ("title", "paper")]
+        texts = [str(held.get(key) or "") for key in ("title", "paper", "preset")]
         rows.append(DetectorRow(name, *texts, trivial=bool(held.get("trivial"))))
     return sorted(rows, key=lambda row: row.trivial)
 
@@ -515,23 +517,25 @@ def _rate(row: EvaluationRow | None) -> float:
 
 
 def seen_table(tables: ProtocolTables, *, draws: int = DRAWS) -> list[dict[str, Any]]:
-    """Equal error rates by whether speaker and generator were in training, in the folds that are shown.
+    """Equal error rates by whether speaker, generator and style were in training, in the shown folds.
 
     Returns:
-        Rows of ``fold``, ``speakers`` (``seen``, ``unseen`` or ``all``), ``generators`` (the same), and
-        ``cells``: a row or None by detector of the protocol. Only what differs among the trials makes rows.
+        Rows of ``fold``; ``speakers``, ``generators`` and ``styles`` (``seen``, ``unseen`` or ``all``), and
+        ``cells``: a row or None by detector of the protocol. Only what differs among the trials makes rows;
+        styles are told apart for all speakers and generators together.
     """
     rows = []
     for fold in tables.folds[:SHOWN_FOLDS]:
         held = {row.name: one.table for row, one in tables.of_fold(fold)}
-        differ = [
-            any(table[name].nunique() > 1 for table in held.values())
-            for name in ("speaker_seen", "attack_seen")
-        ]
-        marks = [("seen", "unseen") if one else ("all",) for one in differ]
-        for speakers, generators in itertools.product(*marks):
-            parts = {name: _chosen(table, speakers, generators) for name, table in held.items()}
-            if speakers == generators == "all" or all(part["bonafide"].all() for part in parts.values()):
+        speakers, generators, styles = (
+            ("seen", "unseen") if any(table[name].nunique() > 1 for table in held.values()) else ()
+            for name in ("speaker_seen", "attack_seen", "style_seen")
+        )
+        wanted = [(*pair, "all") for pair in itertools.product(speakers or ("all",), generators or ("all",))]
+        wanted += [("all", "all", style) for style in styles]
+        for choice in wanted:
+            parts = {name: _chosen(table, *choice) for name, table in held.items()}
+            if set(choice) == {"all"} or all(part["bonafide"].all() for part in parts.values()):
                 continue
             cells = [
                 _evaluated(part, f"{tables.name}, {row.name}", (), pooling=False, draws=draws).pooled
@@ -539,13 +543,16 @@ def seen_table(tables: ProtocolTables, *, draws: int = DRAWS) -> list[dict[str, 
                 else None
                 for row in tables.detectors
             ]
-            rows.append({"fold": fold, "speakers": speakers, "generators": generators, "cells": cells})
+            places = dict(zip(("speakers", "generators", "styles"), choice, strict=True))
+            rows.append({"fold": fold, **places, "cells": cells})
     return rows
 
 
-def _chosen(table: "pd.DataFrame", speakers: str, generators: str) -> "pd.DataFrame":
+def _chosen(table: "pd.DataFrame", speakers: str, generators: str, styles: str) -> "pd.DataFrame":
     if speakers != "all":
         table = table[table["speaker_seen"] == (speakers == "seen")]
+    if styles != "all":
+        table = table[table["style_seen"].map(lambda mark: mark == (styles == "seen"))]
     if generators != "all":
         wanted = generators == "seen"
         table = table[table["bonafide"] | table["attack_seen"].map(lambda mark: mark == wanted)]

@@ -19,7 +19,7 @@ PLAIN = "plain"
 TEXTS = ("protocol", "fold", "detector", "variant", "id", "part", "attack", "speaker", "path", "status")
 OPTIONAL_TEXTS = ("source_speaker", "style", "reason")
 FLAGS = ("bonafide", "control", "speaker_seen")
-OPTIONAL_FLAGS = ("attack_seen",)
+OPTIONAL_FLAGS = ("attack_seen", "style_seen")
 NUMBERS = ("score", "llr")
 # A clip may be a span of a longer recording.
 SPANS = ("start", "end")
@@ -48,7 +48,7 @@ class DetectionRun:
         folder: the run folder.
         record: content of ``run.json``; parts that may be left out are there, and empty.
         trials: rows of ``trials.parquet``. Texts are never null, ``score`` and ``llr`` are float64 with NaN
-            where there is none, ``attack_seen`` is True, False or None.
+            where there is none, ``attack_seen`` and ``style_seen`` are True, False or None.
     """
 
     folder: Path
@@ -98,9 +98,10 @@ def _read_record(path: Path) -> dict[str, Any]:
             if not isinstance(entry, dict):
                 raise InputError(f"{path}: {name!r} of {part!r} must be an object")
     for name, entry in record["protocols"].items():
-        counts = entry.setdefault("counts", [])
-        if not isinstance(counts, list) or not all(isinstance(row, dict) for row in counts):
-            raise InputError(f"{path}: the counts of protocol {name!r} must be a list of objects")
+        for part in ("counts", "notes"):
+            rows = entry.setdefault(part, [])
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise InputError(f"{path}: the {part} of protocol {name!r} must be a list of objects")
     return record
 
 
@@ -113,7 +114,7 @@ def _read_trials(path: Path) -> "pd.DataFrame":
         table = pd.read_parquet(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read as a parquet file ({error})") from None
-    missing = [name for name in (*TEXTS, *FLAGS, *OPTIONAL_FLAGS, *NUMBERS) if name not in table]
+    missing = [name for name in (*TEXTS, *FLAGS, "attack_seen", *NUMBERS) if name not in table]
     if missing:
         raise InputError(f"{path}: there is no column {', '.join(missing)}")
     if table.empty:
@@ -150,6 +151,8 @@ def _texts(table: "pd.DataFrame", name: str, path: Path, *, needed: bool) -> "pd
 def _flags(table: "pd.DataFrame", name: str, path: Path, *, needed: bool) -> "pd.Series[Any]":
     import pandas as pd
 
+    if name not in table:
+        return pd.Series([None] * len(table), dtype=object)
     column = table[name].astype(object).reset_index(drop=True)
     empty = column.isna()
     wrong = ~empty & ~column.isin([True, False])

@@ -1,4 +1,4 @@
-"""The page of a detection run shows the figures of the evaluation, warns of shortcuts, and needs no network."""
+"""The page of a detection run shows the figures of the evaluation, warns of shortcuts, and is complete."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ import pytest
 from stored_detection_runs import DEGRADED, SEEN, seen_attacks, write_detection_run
 
 from doppelbench.benchmark.forensic_page import shade, write_forensic_page
-from doppelbench.benchmark.forensic_tables import detector_rows, protocol_tables, variant_table
+from doppelbench.benchmark.forensic_tables import detector_rows, protocol_tables, seen_table, variant_table
 from doppelbench.benchmark.forensic_trials import read_detection_run
 from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.media import read_audio
@@ -213,8 +213,9 @@ def test_speakers_are_marked_as_seen_or_unseen_with_their_own_rates(page, trials
         expected = evaluate(as_trials(table, "score"), score_kind="raw", by=(), draws=DRAWS).pooled
         figure = expected.figures["eer_asvspoof"]
         cells = page.row("by what was in training", state)
+        assert cells[1:3] == [["all"], ["all"]]
         bounds = [figure.value, figure.low, figure.high]
-        assert [float(cells[2][place]) for place in (0, 1, 3)] == [
+        assert [float(cells[3][place]) for place in (0, 1, 3)] == [
             pytest.approx(100 * value, abs=0.0051) for value in bounds
         ]
 
@@ -431,6 +432,41 @@ def test_a_feature_that_training_removes_is_told_as_such(tmp_path):
     found = render(small(tmp_path / "run", audit=audit))
     assert "Loudness alone separates the classes" in found.text
     assert "in what the detectors were given, loudness no longer does" in found.text
+
+
+def test_a_shortcut_of_one_generator_is_told_of_it_alone(tmp_path):
+    audit = [
+        {"feature": "level", "flagged": False, "stage": "raw", "attack": ""},
+        {"feature": "level", "flagged": True, "stage": "raw", "attack": "autovc"},
+    ]
+    found = render(small(tmp_path / "run", audit=audit))
+    assert "So for single generators: autovc by loudness." in found.text
+    assert "No feature is flagged" not in found.text
+    assert len(found.table("Area above 0.5")) == 2
+
+
+def test_unseen_styles_are_told_apart(tmp_path):
+    def style(rows):
+        for row in rows:
+            row["style"] = "read" if row["id"].endswith(("0", "1")) else "spoken"
+            row["style_seen"] = row["style"] == "read"
+
+    run = read_detection_run(small(tmp_path / "run", style))
+    tables = protocol_tables(run, "speaker-agnostic", detector_rows(run), draws=DRAWS)
+    rows = {row["styles"]: row["cells"][0] for row in seen_table(tables, draws=DRAWS)}
+    table = tables.slices["", BEST].table
+    for state, styles in (("seen", "read"), ("unseen", "spoken")):
+        part = as_trials(table[table["style"] == styles], "score")
+        expected = evaluate(part, score_kind="raw", by=(), intervals=()).pooled
+        assert rows[state].figures["eer_asvspoof"].value == expected.figures["eer_asvspoof"].value
+        assert (rows[state].bonafide, rows[state].spoof) == (expected.bonafide, expected.spoof)
+
+
+def test_a_finding_that_the_run_holds_is_told_once(tmp_path):
+    first = render(small(tmp_path / "first"))
+    message = re.search(r"Over all trials the equal error rate[^<]+", first.content).group()
+    told = [{"severity": "note", "where": "here", "message": message}]
+    assert render(small(tmp_path / "second", findings=told)).content.count(message) == 1
 
 
 @pytest.mark.parametrize("rate", np.linspace(0, 0.6, 61))
