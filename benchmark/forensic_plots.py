@@ -207,12 +207,12 @@ def score_plot(held: Sequence[tuple[DetectorRow, Slice]]) -> str | None:
         list(marks.values()),
         list(marks),
         loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
+        bbox_to_anchor=(0.5, 0.98),
         ncols=len(marks),
         frameon=False,
         fontsize=9,
     )
-    figure.tight_layout()
+    figure.subplots_adjust(top=0.9, wspace=0.28, hspace=0.7)
     return _uri(figure)
 
 
@@ -270,13 +270,13 @@ def calibration_plot(held: Sequence[tuple[DetectorRow, Slice]], looks: Mapping[s
         handles,
         [_short(row.name) for row, _, _ in shown],
         loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
+        bbox_to_anchor=(0.5, 0.98),
         ncols=len(shown),
         frameon=False,
         fontsize=9,
         handlelength=3.2,
     )
-    figure.tight_layout()
+    figure.subplots_adjust(top=0.9, wspace=0.28)
     return _uri(figure)
 
 

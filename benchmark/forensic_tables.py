@@ -132,8 +132,8 @@ def detector_rows(run: DetectionRun) -> list[DetectorRow]:
                 rows.append(DetectorRow(name))
                 continue
             held = {"title": spec.title, "paper": spec.paper, "trivial": spec.trivial}
-        texts = [str(held.get(key) or "") for key in ("title", "paper", "preset")]
-        rows.append(DetectorRow(name, *texts, trivial=bool(held.get("trivial"))))
+        title, paper, preset = (str(held.get(key) or "") for key in ("title", "paper", "preset"))
+        rows.append(DetectorRow(name, title, paper, preset, trivial=bool(held.get("trivial"))))
     return sorted(rows, key=lambda row: row.trivial)
 
 
@@ -349,8 +349,8 @@ def protocol_tables(
     """Judge every detector on the plain trials of every fold of a protocol."""
     rows = run.trials[(run.trials["protocol"] == name) & (run.trials["variant"] == PLAIN)]
     rows_of = {
-        place: own
-        for place, own in rows.groupby(["fold", "detector"], sort=False)
+        (str(fold), str(detector)): own
+        for (fold, detector), own in rows.groupby(["fold", "detector"], sort=False)
         if (own["part"] == "test").any()
     }
     tested = {detector for _, detector in rows_of}
@@ -488,11 +488,11 @@ def speaker_table(tables: ProtocolTables) -> dict[str, Any]:
 
     held = tables.of_fold(tables.principal)
     everything = pd.concat([one.table for _, one in held])
-    marks = everything.groupby("speaker")["speaker_seen"].agg(["any", "all"])
+    marks = {str(name): own for name, own in everything.groupby("speaker")["speaker_seen"]}
     states = {
-        name: "seen" if row["all"] else "partly" if row["any"] else "unseen" for name, row in marks.iterrows()
+        name: "seen" if own.all() else "partly" if own.any() else "unseen" for name, own in marks.items()
     }
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in sorted(states):
         cells = [one.speakers.get(name) for _, one in held]
         shown = next((cell for cell in cells if cell is not None), None)
@@ -607,7 +607,7 @@ def _drop(one: Slice, plain: Slice) -> float | None:
 
 def worst_trials(one: Slice, most: int) -> dict[str, list[dict[str, Any]]]:
     """The spoofed trials with the highest scores and the bona fide ones with the lowest, worst first."""
-    found = {}
+    found: dict[str, Any] = {}
     for kind, bonafide in (("spoof", False), ("bonafide", True)):
         part = one.table[one.table["bonafide"] == bonafide]
         part = part.sort_values(["score", "id", "attack", "speaker"], ascending=[bonafide, True, True, True])

@@ -144,7 +144,8 @@ def _texts(table: "pd.DataFrame", name: str, path: Path, *, needed: bool) -> "pd
         wrong |= empty
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
-        raise InputError(f"{path}: {name!r} of row {row} is {column[row]!r}, not a text")
+        held = "null" if empty[row] else repr(column[row])
+        raise InputError(f"{path}: {name!r} of row {row} is {held}, not a text")
     return column.where(~empty, "")
 
 
@@ -160,7 +161,8 @@ def _flags(table: "pd.DataFrame", name: str, path: Path, *, needed: bool) -> "pd
         wrong |= empty
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
-        raise InputError(f"{path}: {name!r} of row {row} is {column[row]!r}, not true or false")
+        held = "null" if empty[row] else repr(column[row])
+        raise InputError(f"{path}: {name!r} of row {row} is {held}, not true or false")
     if needed:
         return column.astype(bool)
     return pd.Series(

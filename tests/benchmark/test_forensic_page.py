@@ -1,7 +1,6 @@
 """The page of a detection run shows the figures of the evaluation, warns of shortcuts, and is complete."""
 
 import itertools
-import json
 import re
 import shutil
 import sys
@@ -12,8 +11,9 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
-from stored_detection_runs import DEGRADED, SEEN, seen_attacks, write_detection_run
+from stored_detection_runs import DEGRADED, SEEN, seen_attacks, write_detection_run, write_recordings
 
+from doppelbench.benchmark.forensic_media import Players
 from doppelbench.benchmark.forensic_page import shade, write_forensic_page
 from doppelbench.benchmark.forensic_tables import detector_rows, protocol_tables, seen_table, variant_table
 from doppelbench.benchmark.forensic_trials import read_detection_run
@@ -284,9 +284,9 @@ def test_flagged_features_are_told_at_the_top(page):
     assert "duration" not in banner
 
 
-@pytest.fixture
-def plain(tmp_path) -> Page:
-    return render(small(tmp_path / "run"))
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return render(small(tmp_path_factory.mktemp("plain") / "run"))
 
 
 def test_without_a_flag_there_is_no_warning(plain):
@@ -378,8 +378,8 @@ def set_in(place, **values):
         (set_in(3, score=None), "has the status ok and no score"),
         (set_in(3, score=float("inf")), "'score' of row 3 is inf"),
         (set_in(3, part="train"), "neither development nor test"),
-        (set_in(3, speaker=None), "'speaker' of row 3 is None"),
-        (set_in(3, bonafide=None), "'bonafide' of row 3"),
+        (set_in(3, speaker=None), "'speaker' of row 3 is null"),
+        (set_in(3, bonafide=None), "'bonafide' of row 3 is null"),
         (set_in(3, attack="autovc"), "is bona fide and has an attack"),
         (lambda rows: rows.append(rows[5]), "stands there twice"),
         (lambda rows: [row.pop("llr") for row in rows], "there is no column llr"),
@@ -507,11 +507,19 @@ def test_the_page_breaks_no_rule_of_accessibility(folder, page):
         assert [f"{one['id']}: {one['nodes'][0]['html']}" for one in found] == []
 
 
-def test_previews_of_an_earlier_page_are_removed_and_other_files_are_not(folder, page):
-    old, other = folder / "forensics" / f"{'0' * 16}.flac", folder / "forensics" / "notes.txt"
-    old.write_bytes(b"")
-    other.write_bytes(b"")
-    render(folder)
-    assert not old.exists()
+def test_previews_of_an_earlier_page_are_removed_and_other_files_are_not(tmp_path):
+    earlier, other = (tmp_path / "forensics" / name for name in (f"{'0' * 16}.flac", "notes.txt"))
+    write_recordings(tmp_path, [{"path": "elsewhere/a.flac"}])
+    earlier.parent.mkdir()
+    for path in (earlier, other):
+        path.write_bytes(b"")
+    players = Players(tmp_path)
+    clip = {"path": "elsewhere/a.flac", "start": 0.05, "end": 0.15}
+    made = tmp_path / players.player(clip)["src"]
+    players.remove_others()
+    assert not earlier.exists()
     assert other.exists()
-    assert json.loads((folder / "run.json").read_text())["name"] == "small detection"
+    # A clip is a span of its recording, and its preview outlives the recording.
+    assert read_audio(made).seconds == pytest.approx(0.1)
+    (tmp_path / "elsewhere" / "a.flac").unlink()
+    assert tmp_path / Players(tmp_path).player(clip)["src"] == made
