@@ -163,6 +163,7 @@ def matrix_verb(
     )
     from doppelbench.benchmark.detection_recipe import DetectionRecipe, MaterialChoice
     from doppelbench.benchmark.detection_run import execute
+    from doppelbench.benchmark.forensic_page import PAGE
     from doppelbench.detectors.protocols import Choices
 
     sources: Any = one_of("--natural", natural, ("corpus", "trials"))
@@ -199,7 +200,18 @@ def matrix_verb(
     print_rows(matrix_table(figures) if people_read else figures, output)
     if people_read:
         typer.echo("Equal error rates in per cent; in a control no voice was converted.", err=True)
-    typer.echo(f"all figures: {out / 'figures.csv'}", err=True)
+    typer.echo(f"all figures: {out / 'figures.csv'}; page: {out / PAGE}", err=True)
+
+
+@detect_app.command("report")
+def report_verb(
+    run: Annotated[Path, typer.Argument(help="Folder of a detection run.")],
+    draws: Annotated[int, typer.Option(min=1, help="Resamples of an interval.")] = 1000,
+) -> None:
+    """Write the forensic page of a detection run anew from its record and its trials."""
+    from doppelbench.benchmark.forensic_page import write_forensic_page
+
+    typer.echo(str(write_forensic_page(run, draws=draws)))
 
 
 @detect_app.command("train")

@@ -27,9 +27,13 @@ from doppelbench.engine.run import Run, output_path
 
 Natural = Literal["corpus", "trials"]
 Media = Literal["audio", "video"]
-SUFFIXES: Mapping[str, str] = {"voice-conversion": ".flac", "audio-to-video": ".mkv"}
+SUFFIXES: Mapping[str, str] = {
+    "voice-conversion": ".flac",
+    "audio-to-video": ".mkv",
+    "video-to-speech": ".flac",
+}
 # Reference rows that are a recording of the target as it is.
-NATURAL_ROWS = frozenset({"natural", "natural-video", "random-target"})
+NATURAL_ROWS = frozenset({"natural", "natural-video", "natural-speech", "random-target", "shuffled-speech"})
 COLUMNS = ("path", "label", "attack", "speaker", "source_speaker", "style", "text", "id")
 CONTROL = "control"
 # Of clips whose speaker is not known.
@@ -57,7 +61,7 @@ def from_run(
     """Collect the outputs of a finished run and the natural clips of the people of its trials.
 
     Args:
-        folder: of a run of the track ``voice-conversion`` or ``audio-to-video``.
+        folder: of a run of any track but detection.
         media: what detectors will judge.
         natural: ``trials`` takes the natural clips that are in a trial alone, ``corpus`` further ones of the
             same people; a corpus that cannot be read any more is noted.

@@ -25,7 +25,7 @@ class MaterialChoice:
 
     Attributes:
         rate: samples per second.
-        level: whether speech is brought to the house's level.
+        level: whether speech is brought to the house's level, and a constant offset taken off.
         trim: whether silence at the ends is cut off.
         seconds: at most so much of the beginning is kept, so that length tells nothing; None keeps all.
     """

@@ -44,6 +44,7 @@ from doppelbench.benchmark.detection_material import (
 )
 from doppelbench.benchmark.detection_recipe import DetectionRecipe, DetectorChoice
 from doppelbench.benchmark.detection_work import IDENTITY, build_detector
+from doppelbench.benchmark.forensic_page import write_forensic_page
 from doppelbench.benchmark.progress import TaskProgress, say
 from doppelbench.benchmark.tasks import failed_status
 from doppelbench.corpora.clip import Clip
@@ -142,6 +143,8 @@ def execute(recipe: DetectionRecipe, folder: Path) -> list[dict[str, Any]]:
             figures, said = compute_figures(rows, score_kinds, draws=recipe.draws, seed=recipe.choices.seed)
             run.write_figures(figures)
             tell(said)
+        with run.stage("report"):
+            write_forensic_page(folder, draws=recipe.draws)
     return figures
 
 

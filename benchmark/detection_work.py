@@ -46,7 +46,7 @@ def prepare_clip(
         clip: fields of the clip.
         output: path of the file to write.
         rate: samples per second.
-        level: whether its speech is brought to the house's level.
+        level: whether its speech is brought to the house's level, and a constant offset taken off.
         trim: whether silence at its ends is cut off.
         seconds: at most so much of its beginning is kept; everything when None.
 
@@ -60,7 +60,10 @@ def prepare_clip(
     try:
         assert found.audio is not None
         audio = read_audio(found.audio, start=found.start, end=found.end)
-        heard = hear(audio, InputSettings(rate=rate, level=level, trim=trim)).samples
+        even = Audio(audio.samples - audio.samples.mean(), audio.rate) if level else audio
+        heard = hear(even, InputSettings(rate=rate, level=level, trim=trim)).samples
+        # Once more, because what was trimmed had a part in the mean; so little does not change the level.
+        heard = heard - heard.mean() if level else heard
         kept = heard if seconds is None else heard[: round(seconds * rate)]
         write_audio(output, Audio(kept, rate))
         written = read_audio(output)

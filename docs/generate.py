@@ -48,7 +48,7 @@ PARTS = {
         "audit",
     ),
     "board": ("add", "build", "diff", "serve"),
-    "detect": ("evaluate", "audit", "matrix", "train", "score"),
+    "detect": ("evaluate", "audit", "matrix", "report", "train", "score"),
 }
 
 

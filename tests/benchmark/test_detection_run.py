@@ -153,7 +153,7 @@ def test_the_table_of_trials_keeps_its_contract(done: Any) -> None:
     record = read_record(folder)
     assert record["track"] == "detection"
     assert record["protocols"]["matrix"]["folds"] == ["muffling", "nothing", "all"]
-    assert set(record["stages"]) == {"prepare", "audit", "train", "score", "evaluate"}
+    assert set(record["stages"]) == {"prepare", "audit", "train", "score", "evaluate", "report"}
 
 
 def test_likelihood_ratios_of_a_separable_development_part_are_bounded_and_said(done: Any) -> None:
@@ -181,7 +181,7 @@ def test_the_same_command_does_nothing_again(done: Any, in_process: Any, tmp_pat
     changed = {
         path.name for path, time in before.items() if path.is_file() and path.stat().st_mtime_ns != time
     }
-    assert changed <= {"run.json", *kept, "calibration.json", ".lock"}
+    assert changed <= {"run.json", *kept, "forensics.html", "calibration.json", ".lock"}
     assert {name: (copy / name).read_bytes() for name in kept} == content
 
 
@@ -287,8 +287,8 @@ def from_table_with(folder: Path) -> Any:
 def test_a_run_of_another_track_or_without_outputs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no outputs"):
         from_run(fake_run(tmp_path / "a", outputs=False), natural="trials")
-    with pytest.raises(InputError, match="track video-to-speech"):
-        from_run(fake_run(tmp_path / "b", track="video-to-speech"))
+    with pytest.raises(InputError, match="track weather"):
+        from_run(fake_run(tmp_path / "b", track="weather"))
     with pytest.raises(InputError, match="no pictures"):
         from_run(fake_run(tmp_path / "c"), media="video")
     with pytest.raises(RunError, match="is no run"):
