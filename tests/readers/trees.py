@@ -44,6 +44,5 @@ def forbid_opening_media(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: object, **_options: object) -> None:
         raise AssertionError("a media file was opened")
 
-    for module in ("corpus", "media", "readers.listed"):
-        monkeypatch.setattr(f"doppelbench.corpora.{module}.probe", fail)
-    monkeypatch.setattr("doppelbench.corpora.media.read_audio", fail)
+    for name in ("soundfile.info", "soundfile.read", "soundfile.SoundFile", "av.open"):
+        monkeypatch.setattr(name, fail)
