@@ -39,7 +39,8 @@ class ReaderSpec:
 
 
 def _spec(name: str, title: str, layout: str, split: str, source: str) -> ReaderSpec:
-    return ReaderSpec(name, title, layout, split, source, f"{__name__}.{name}:read_{name}")
+    module = name.replace("-", "_")
+    return ReaderSpec(name, title, layout, split, source, f"{__name__}.{module}:read_{module}")
 
 
 READERS: dict[str, ReaderSpec] = {
@@ -72,8 +73,82 @@ READERS: dict[str, ReaderSpec] = {
             "grid",
             "GRID: 34 talkers, 1000 six-word commands each, audio and video at 25 fps",
             "s1/*.mpg (or .mp4, .avi, .mkv), and align files below any folder align/ or beside the videos",
-            "unseen: 16 training, 7 dev and 10 test speakers; seen: 90/5/5 of every speaker's clips",
+            "unseen, unseen-33: 16 training, 7 dev and 10 test speakers; seen, seen-4 (s1, s2, s4, s29): "
+            "90/5/5 of every speaker's clips",
             "Kim, Hong, Ro 2021 (VCA-GAN) and its released code; Cooke, Barker, Cunningham, Shao 2006",
+        ),
+        _spec(
+            "tcd-timit",
+            "TCD-TIMIT: 3 lipspeakers and 59 volunteers, sentences of TIMIT, audio and video",
+            "lipspeakers/Lipspkr1/Clips/straightcam/sa1.mp4 and volunteers/01M/Clips/straightcam/sa1.mp4",
+            "lipspeakers: 90/5/5 by sentence; volunteers: 17 test speakers, a tenth of the others dev",
+            "no list of the lipspeakers' clips was released; test volunteers as in public code, unverified",
+        ),
+        _spec(
+            "lrw",
+            "LRW: 500 words of BBC broadcasts, clips of 29 frames, speakers unknown",
+            "<WORD>/train, val and test/<WORD>_00001.mp4",
+            "the official train, val (as dev) and test",
+            "Chung and Zisserman 2016, ACCV",
+        ),
+        _spec(
+            "common-voice",
+            "Common Voice: one language of the crowd-sourced corpus",
+            "train.tsv, dev.tsv and test.tsv beside clips/*.mp3, or <language>/ with them",
+            "the official tables, with disjoint speakers; on request validated.tsv for training",
+            "Ardila et al. 2020, LREC",
+        ),
+        _spec(
+            "libritts",
+            "LibriTTS and LibriTTS-R: sentences of read audio books, 24 kHz",
+            "<subset>/<speaker>/<chapter>/<speaker>_<chapter>_<paragraph>_<sentence>.wav and .trans.tsv or "
+            ".normalized.txt",
+            "train-*, dev-* and test-*, with disjoint speakers",
+            "Zen et al. 2019, Interspeech",
+        ),
+        _spec(
+            "spoken-wikipedia",
+            "Spoken Wikipedia Corpora 2.0: articles read by volunteers, aligned by word",
+            "<article>/aligned.swc and audio.ogg",
+            "80/10/10 by speaker",
+            "no published split",
+        ),
+        _spec(
+            "hifi-tts",
+            "Hi-Fi TTS: ten readers of audio books, 44.1 kHz",
+            "<reader>_manifest_<clean or other>_<train, dev or test>.json and audio/**/*.flac",
+            "the official manifests, all readers in each",
+            "Bakhturina, Lavrukhin, Ginsburg, Zhang 2021, arXiv:2104.01497",
+        ),
+        _spec(
+            "openslr",
+            "Multi-speaker sets of OpenSLR (SLR32, 35-37, 41-44, 52-54, 61-66, 69-80, 83)",
+            "line_index.tsv, line_index.csv or utt_spk_text.tsv, and <id>.wav or .flac below it",
+            "80/10/10 by speaker, or by sentence",
+            "no published split",
+        ),
+        _spec(
+            "voxceleb",
+            "VoxCeleb1 and 2: interviews of 1251 and 6112 celebrities, audio, video or both",
+            "id10001/<video>/00001.wav (or .m4a, .mp4) at any depth",
+            "verification: folders named test and speakers id10270 to id10309 test; identification: "
+            "iden_split.txt",
+            "Nagrani, Chung, Zisserman 2017; Chung, Nagrani, Zisserman 2018",
+        ),
+        _spec(
+            "cmu-arctic",
+            "CMU ARCTIC: 1132 sentences, the same for most of 18 speakers",
+            "cmu_us_<speaker>_arctic/wav/arctic_a0001.wav and etc/txt.done.data",
+            "the last 100 sentences test, the 100 before them dev",
+            "ESPnet, egs/arctic/tts1/run.sh",
+        ),
+        _spec(
+            "asvspoof",
+            "ASVspoof 2019 (LA, PA), 2021 (LA, PA, DF) and 5: real and spoofed speech",
+            "ASVspoof2019.LA.cm.train.trn.txt (and so on), CM/trial_metadata.txt or ASVspoof5.train.tsv "
+            "(and so on), and <trial>.flac",
+            "the challenge's train, dev and eval (as test)",
+            "Wang et al. 2020; Liu et al. 2023; Wang et al. 2024",
         ),
         _spec(
             "folder",

@@ -54,13 +54,18 @@ def read_librispeech(root: Path, *, split: str | None = None) -> Corpus:
                 audio=str(path),
                 text=texts.get(path.with_suffix("")),
                 style=chapter,
-                split=split or _split_of(path),
+                split=split or split_of_subset(path),
             )
         )
     return Corpus.from_clips("librispeech", clips, root)
 
 
-def _split_of(path: Path) -> str:
+def split_of_subset(path: Path) -> str:
+    """Return train, dev or test from the folder above a file that is named after a subset.
+
+    Raises:
+        InputError: when no folder is.
+    """
     for folder in path.absolute().parent.parts[::-1]:
         subset = SUBSET.search(folder)
         if subset:
