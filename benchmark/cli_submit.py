@@ -60,10 +60,15 @@ def check_verb(
     output: Format = OutputFormat.table,
 ) -> None:
     """Say everything that is wrong with a submission and how to cure it; exit with 2 on errors."""
-    from doppelbench.benchmark.config import load_recipe
-    from doppelbench.benchmark.submissions import check_path
+    if recipe is None:
+        from doppelbench.benchmark.submission_checking import check_with_progress
 
-    report = check_path(path, None if recipe is None else load_recipe(recipe, overrides or []))
+        report = check_with_progress(path)
+    else:
+        from doppelbench.benchmark.config import load_recipe
+        from doppelbench.benchmark.submissions import check_against
+
+        report = check_against(path, load_recipe(recipe, overrides or []))
     _print_findings(list(report.findings), output)
     _print_summary(report)
     if report.errors:
@@ -149,10 +154,8 @@ def _shortened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for of_kind in kinds.values():
         shown += of_kind[:LISTED]
         if len(of_kind) > LISTED:
-            rest = len(of_kind) - LISTED
-            shown.append(
-                {**of_kind[0], "item": "…", "what": f"{rest} more; --format csv lists all", "fix": ""}
-            )
+            what = f"{len(of_kind) - LISTED} more; --format csv lists all"
+            shown.append({**of_kind[0], "item": "…", "what": what, "fix": ""})
     return shown
 
 

@@ -5,7 +5,6 @@ nothing tells it from a system that the run has trained.
 """
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,13 +22,14 @@ from doppelbench.benchmark.run import (
     write_figures,
     write_run_report,
 )
+from doppelbench.benchmark.submission_checking import check_with_progress
 from doppelbench.benchmark.submission_readme import instructions
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.media import read_audio, read_video, write_audio, write_video
 from doppelbench.engine.files import write_bytes, write_json
 from doppelbench.engine.run import Run, safe_name
-from doppelbench.leaderboards.submission_check import CheckReport, Expectation, Known, check_submission
+from doppelbench.leaderboards.submission_check import CheckReport, Expectation, Known
 from doppelbench.leaderboards.submission_files import INPUTS, open_submission
 from doppelbench.leaderboards.submission_json import LARGEST
 from doppelbench.leaderboards.submission_manifest import MANIFEST, Manifest, read_manifest, template
@@ -190,23 +190,9 @@ def _known(trial: Trial, media: str) -> list[Known]:
     return found[:1] if trial.reference == trial.source else found
 
 
-def check_path(
-    path: Path, recipe: Recipe | None, write: Callable[[TrialRow], Path] | None = None
-) -> CheckReport:
-    """Check a folder or an archive, against a recipe when there is one."""
-    return _check(path, None if recipe is None else expectation_of(submission_plan(recipe)), write)
-
-
-def _check(
-    path: Path, expectation: Expectation | None, write: Callable[[TrialRow], Path] | None = None
-) -> CheckReport:
-    with TaskProgress("checking", 0) as progress:
-
-        def advance(total: int) -> None:
-            progress.total = total
-            progress.advance()
-
-        return check_submission(path, expectation, write=write, advance=advance)
+def check_against(path: Path, recipe: Recipe) -> CheckReport:
+    """Check a folder or an archive against a recipe."""
+    return check_with_progress(path, expectation_of(submission_plan(recipe)))
 
 
 def recipe_of(path: Path, recipe: str | None, overrides: list[str]) -> Recipe:
@@ -253,7 +239,7 @@ def score_submission(
         def place(row: TrialRow) -> Path:
             return staged / Path(row.output).name
 
-        report = _check(path, expectation, place)
+        report = check_with_progress(path, expectation, place)
         entry = _entry(path, report, plan, allow_incomplete=allow_incomplete)
         manifest = report.manifest
         assert manifest is not None

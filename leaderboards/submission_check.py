@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from doppelbench.corpora.errors import InputError
-from doppelbench.leaderboards.guarded_media import MediaGuard, MediaLimits
+from doppelbench.leaderboards.guarded_media import MediaGuard
 from doppelbench.leaderboards.submission_files import LIMITS, FileLimits, SubmissionFiles, open_submission
 from doppelbench.leaderboards.submission_findings import Finding, printable, sorted_findings
 from doppelbench.leaderboards.submission_json import LARGEST as LARGEST_MANIFEST
@@ -123,7 +124,7 @@ def check_submission(
     expectation: Expectation | None = None,
     *,
     write: Callable[[TrialRow], Path] | None = None,
-    limits: MediaLimits | None = None,
+    guard: MediaGuard | None = None,
     file_limits: FileLimits = LIMITS,
     advance: Callable[[int], None] = lambda total: None,
 ) -> CheckReport:
@@ -135,7 +136,7 @@ def check_submission(
             changed, and then nothing is held against recordings of the corpus.
         write: where the decoded content of a trial's output is written anew, without anything else that its
             file may hold; None writes nothing.
-        limits: of the decoding of one output.
+        guard: decodes; one of its own when None.
         file_limits: of the files as a whole.
         advance: called with the number of trials after each.
 
@@ -143,8 +144,11 @@ def check_submission(
         The report; nothing that a submission holds raises.
     """
     try:
-        with open_submission(path, file_limits) as files:
-            return _Check(files, expectation, write, limits or MediaLimits(), advance).run()
+        with (
+            open_submission(path, file_limits) as files,
+            nullcontext(guard) if guard else MediaGuard() as own,
+        ):
+            return _Check(files, expectation, write, own, advance).run()
     except InputError as error:
         cure = "pack the folder that submit init made with doppelbench submit pack"
         return CheckReport(findings=(Finding("error", WHOLE, "refused", str(error), cure),))
@@ -158,13 +162,13 @@ class _Check:
         files: SubmissionFiles,
         expectation: Expectation | None,
         write: Callable[[TrialRow], Path] | None,
-        limits: MediaLimits,
+        guard: MediaGuard,
         advance: Callable[[int], None],
     ) -> None:
         self.files = files
         self.expectation = expectation
         self.write = write
-        self.limits = limits
+        self.guard = guard
         self.advance = advance
         self.findings: list[Finding] = []
         self.failed: dict[str, tuple[str, str]] = {}
@@ -278,24 +282,23 @@ class _Check:
 
     def _outputs(self, sheet: TrialSheet) -> None:
         hits = 0
-        with MediaGuard(self.limits) as guard:
-            for row in sheet.rows:
-                if row.output in self.files.sizes:
-                    if hits > MOST_LIMIT_HITS:
-                        what = f"not decoded, because {hits} other files hit a limit"
-                        self._fail(row, "timeout", what, CURES["timeout"], "timeout")
-                    else:
-                        hits += self._output(guard, row)
-                self.advance(len(sheet.rows))
+        for row in sheet.rows:
+            if row.output in self.files.sizes:
+                if hits > MOST_LIMIT_HITS:
+                    what = f"not decoded, because {hits} other files hit a limit"
+                    self._fail(row, "timeout", what, CURES["timeout"], "timeout")
+                else:
+                    hits += self._output(row)
+            self.advance(len(sheet.rows))
 
-    def _output(self, guard: MediaGuard, row: TrialRow) -> bool:
+    def _output(self, row: TrialRow) -> bool:
         """Examine one file; returns whether it hit a limit."""
         film = row.output.endswith(".mkv")
         target = None if self.write is None else self.write(row)
         try:
             self.hashes[row.output] = digest = self.files.sha256(row.output)
             with self.files.place(row.output) as path:
-                facts = guard.measure(path, film=film, compare=self._compared(row), write=target)
+                facts = self.guard.measure(path, film=film, compare=self._compared(row), write=target)
         except InputError as error:
             self._fail(row, "unreadable", str(error), CURES["unreadable"], "unreadable")
             return False

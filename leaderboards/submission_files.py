@@ -340,7 +340,8 @@ def _check_end(path: Path, file: IO[bytes], limits: FileLimits) -> int:
     end = tail[-END_SIZE:]
     if len(end) < END_SIZE or end[:4] != END:
         file.seek(max(0, size - END_SIZE - LONGEST_COMMENT))
-        if END in file.read():
+        behind = file.read().rpartition(END)
+        if behind[1] and len(behind[2]) >= END_SIZE - len(END):
             raise InputError(f"{path}: there are bytes behind the end of the archive, or a comment")
         file.seek(0)
         if file.read(2) == b"PK":

@@ -4,9 +4,10 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 
 from doppelbench.corpora.errors import InputError
 from doppelbench.leaderboards.submission_findings import printable
@@ -28,6 +29,15 @@ Contact = Annotated[
     ),
 ]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
+
+
+def _given(value: bool) -> bool:
+    if not value:
+        raise PydanticCustomError("consent", "without it nothing is scored or shown")
+    return value
+
+
+Given = Annotated[bool, AfterValidator(_given)]
 
 
 class Part(BaseModel):
@@ -57,15 +67,15 @@ class TrainingPart(Part):
 class ConsentPart(Part):
     """The policy of the exemplar paper on people and their copies."""
 
-    voices_and_faces: Literal[True]
-    labelled_synthetic: Literal[True]
+    voices_and_faces: Given
+    labelled_synthetic: Given
     statement: Annotated[str, StringConstraints(max_length=4000)] = ""
 
 
 class Manifest(Part):
     """A filled manifest."""
 
-    schema_version: Literal[1]
+    schema_version: Annotated[int, Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
     recipe: Line
     track: Line
     corpus: Line
@@ -190,6 +200,4 @@ def _problem(entry: Any) -> Problem:
     if value is None or value in ("", []):
         return Problem(field, "is not filled in")
     shown = printable(json.dumps(value, ensure_ascii=False))
-    if entry["type"] == "literal_error":
-        return Problem(field, f"is {shown}")
     return Problem(field, f"is {shown}: {entry['msg'][0].lower()}{entry['msg'][1:]}")
