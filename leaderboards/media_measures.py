@@ -97,7 +97,10 @@ def _measure_sound(
         raise MediaError("unreadable", f"not a FLAC file that can be read ({error})") from None
     _check_claims(info.frames / info.samplerate, most_seconds, info.frames * info.channels, most_values)
     _check_rate(info.samplerate, info.channels)
-    audio = read_audio(path)
+    try:
+        audio = read_audio(path)
+    except MediaError as error:
+        raise MediaError(error.status, f"the file is cut off or damaged ({error.reason})") from None
     facts = {"format": "flac", "subtype": info.subtype, "channels": info.channels, **_sound_facts(audio)}
     if write is not None:
         _write_sound(Path(write), audio)

@@ -126,7 +126,7 @@ def claim_a_huge_picture(folder: Path) -> None:
     content = path.read_bytes()
     width, height = b"\xb0\x82\x01\x40", b"\xba\x82\x01\x40"
     assert content.count(width) == content.count(height) == 1
-    path.write_bytes(content.replace(width, b"\xb0\x82\xff\xff").replace(height, b"\xba\x82\xff\xff"))
+    path.write_bytes(content.replace(width, b"\xb0\x82\x3e\x80").replace(height, b"\xba\x82\x3e\x80"))
 
 
 def cut(path: Path, share: float) -> None:
@@ -148,39 +148,44 @@ SOUNDS: dict[str, tuple[Spoil, str, str, str, str]] = {
     "no manifest": (
         lambda f, _: (f / "submission.json").unlink(), "error", "submission.json", "missing", "not there"),
     "an unfilled manifest": (
-        lambda f, _: manifest(f, contact=""), "error", "submission.json: contact", "manifest", "not filled in"),
+        lambda f, _: manifest(f, contact=""), "error", "submission.json: contact", "manifest", "not filled"),
     "no consent": (
         lambda f, _: manifest(f, consent={"voices_and_faces": False, "labelled_synthetic": True}), "error",
         "submission.json: consent.voices_and_faces", "manifest", "is false: without it"),
     "a manifest that is no JSON": (
-        lambda f, _: write_text(f, "submission.json", "{,}"), "error", "submission.json", "manifest", "not JSON"),
+        lambda f, _: write_text(f, "submission.json", "{,}"), "error", "submission.json", "manifest",
+        "not JSON"),
     "another corpus": (
         lambda f, _: manifest(f, corpus_hash="0" * 64), "error", "submission.json: corpus_hash", "other-task",
         "corpus_hash is 000"),
     "another recipe": (
-        lambda f, _: manifest(f, recipe="x\u00e9"), "error", "submission.json: recipe", "other-task", "is xé and"),
-    "no trial list": (lambda f, _: (f / "trials.csv").unlink(), "error", "trials.csv", "missing", "not there"),
+        lambda f, _: manifest(f, recipe="x\u00e9"), "error", "submission.json: recipe", "other-task",
+        "is xé and"),
+    "no trial list": (
+        lambda f, _: (f / "trials.csv").unlink(), "error", "trials.csv", "missing", "it is not there"),
     "a trial list without its hard trials": (
         lambda f, _: write_text(f, "trials.csv", write_sheet(sheet(2))), "error", "trials.csv", "trials",
         "not the list whose hash"),
     "a missing output": (
         lambda f, _: (f / "outputs/t0.flac").unlink(), "error", "t0", "missing", "t0.flac: it is not there"),
     "an output too many": (
-        lambda f, _: (f / "outputs/more.flac").touch(), "warning", "outputs/more.flac", "extra", "has no output"),
+        lambda f, _: (f / "outputs/more.flac").touch(), "warning", "outputs/more.flac", "extra",
+        "has no output"),
     "an empty file": (
         lambda f, _: (f / "outputs/t0.flac").write_bytes(b""), "error", "t0", "unreadable", "0 bytes"),
     "no sound at all": (
         lambda f, _: (f / "outputs/t0.flac").write_bytes(os.urandom(999)), "error", "t0", "unreadable",
         "not a FLAC file"),
     "a playlist under the name of a sound": (
-        lambda f, _: (f / "outputs/t0.flac").write_bytes(b"#EXTM3U\n/etc/passwd"), "error", "t0", "unreadable",
+        lambda f, _: (f / "outputs/t0.flac").write_bytes(b"#EXTM3U\n/etc/passwd"), "error", "t0",
+        "unreadable",
         "not a FLAC file; it begins with b'#EXT'"),
     "WAV under the name of FLAC": (
         lambda f, _: sound(f, noise(0), format="WAV"), "error", "t0", "unreadable", "begins with b'RIFF'"),
     "a broken header": (
         lambda f, _: (f / "outputs/t0.flac").write_bytes(b"fLaC" + bytes(99)), "error", "t0", "unreadable",
         "not a FLAC file that can be read"),
-    "a cut file": (lambda f, _: cut(f / "outputs/t0.flac", 0.6), "error", "t0", "unreadable", "truncated"),
+    "a cut file": (lambda f, _: cut(f / "outputs/t0.flac", 0.6), "error", "t0", "unreadable", "cut off or damaged"),
     "a claim of eternity": (lambda f, _: claim_eternity(f), "error", "t0", "unreadable", "it claims"),
     "digital silence": (lambda f, _: sound(f, np.zeros(6400)), "error", "t0", "silent", "digital silence"),
     "mostly zeros": (
@@ -189,14 +194,16 @@ SOUNDS: dict[str, tuple[Spoil, str, str, str, str]] = {
     "half the rate in the header": (
         lambda f, _: sound(f, noise(0), 8000), "warning", "t0", "rate", "8000 samples a second"),
     "a rate of instruments": (
-        lambda f, _: sound(f, noise(0, 4.0), 4000), "error", "t0", "rate_mismatch", "4000 samples a second; 8000"),
+        lambda f, _: sound(f, noise(0, 4.0), 4000), "error", "t0", "rate_mismatch",
+        "4000 samples a second; 8000"),
     "clipping": (
         lambda f, _: sound(f, np.clip(20 * noise(0), -1, 1)), "warning", "t0", "clipping", "clipped in"),
     "two channels": (
         lambda f, _: sound(f, np.stack([noise(0), noise(9)], 1)), "warning", "t0", "channels", "2 channels"),
     "a little too long": (
         lambda f, _: sound(f, noise(0, 0.7)), "warning", "t0", "duration", "0.70 s instead of 0.40 s"),
-    "far too long": (lambda f, _: sound(f, noise(0, 3.0)), "error", "t0", "duration", "3.00 s instead of 0.40"),
+    "far too long": (
+        lambda f, _: sound(f, noise(0, 3.0)), "error", "t0", "duration", "3.00 s instead of 0.40 s"),
     "one sound twice": (
         lambda f, _: copy_file(f, "outputs/t1.flac", f / "outputs/t0.flac"), "error", "t1", "duplicate",
         "same content as outputs/t0.flac"),
@@ -226,7 +233,7 @@ FILMS: dict[str, tuple[Spoil, str, str, str, str]] = {
     "a codec of no reason": (
         lambda f, _: write_container(f / "outputs/t0.mkv", codec="mpeg4"), "error", "t0", "unreadable",
         "the codec mpeg4 is not decoded"),
-    "a cut film": (lambda f, _: cut(f / "outputs/t0.mkv", 0.3), "error", "t0", "unreadable", ""),
+    "a cut film": (lambda f, _: cut(f / "outputs/t0.mkv", 0.3), "error", "t0", "duration", "0.10 s instead"),
     "a claim of huge pictures": (
         lambda f, _: claim_a_huge_picture(f), "error", "t0", "unreadable", "it claims"),
     "sound that is not finite": (
