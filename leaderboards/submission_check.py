@@ -395,8 +395,14 @@ class _Check:
             if facts is None or facts["silent" if sheet.media == "audio" else "still"]:
                 continue
             other = first.setdefault(facts[key], row)
-            if other is not row:
-                what = f"it has the same content as {other.output}"
+            if other is row:
+                continue
+            if other.source == row.source:
+                what = f"{row.output}: the same as {other.output}, for another target"
+                fix = "look whether the target is heard at all"
+                self._add("warning", row.trial, "duplicate", what, fix)
+            else:
+                what = f"it has the same content as {other.output}, which has another source"
                 self._fail(row, "duplicate", what, "make each output from its own source and target")
         rates = sorted({facts["rate"] for facts in self.facts.values() if facts["rate"] is not None})
         if len(rates) > 1:

@@ -185,7 +185,8 @@ SOUNDS: dict[str, tuple[Spoil, str, str, str, str]] = {
     "a broken header": (
         lambda f, _: (f / "outputs/t0.flac").write_bytes(b"fLaC" + bytes(99)), "error", "t0", "unreadable",
         "not a FLAC file that can be read"),
-    "a cut file": (lambda f, _: cut(f / "outputs/t0.flac", 0.6), "error", "t0", "unreadable", "cut off or damaged"),
+    "a cut file": (
+        lambda f, _: cut(f / "outputs/t0.flac", 0.6), "error", "t0", "unreadable", "cut off or damaged"),
     "a claim of eternity": (lambda f, _: claim_eternity(f), "error", "t0", "unreadable", "it claims"),
     "digital silence": (lambda f, _: sound(f, np.zeros(6400)), "error", "t0", "silent", "digital silence"),
     "mostly zeros": (
