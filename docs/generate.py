@@ -23,6 +23,7 @@ VERBS = (
     "rescore",
     "listen",
     "detect",
+    "submit",
     "ls",
     "describe",
     "data",
@@ -43,6 +44,7 @@ PARTS = {
         "audit",
     ),
     "detect": ("evaluate", "audit"),
+    "submit": ("init", "check", "pack", "verify", "score"),
 }
 
 
