@@ -123,11 +123,12 @@ def _file_seconds(path: str) -> float:
 
 
 def budget_table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows for people: only what was trained, yes and no in words, columns by their titles."""
+    """Rows for people: only what was trained, here or elsewhere, yes and no in words, columns by their
+    titles."""
     return [
         {title: _cell(row[name]) for name, title in COLUMNS.items()}
         for row in rows
-        if row["models"] is not None
+        if row["models"] is not None or row["parameters"] is not None
     ]
 
 

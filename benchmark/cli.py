@@ -7,19 +7,27 @@ anything else.
 """
 
 import json
-import math
 import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from doppelbench.benchmark.cli_board import board_app
 from doppelbench.benchmark.cli_detect import detect_app
 from doppelbench.benchmark.cli_listen import listen_app
-from doppelbench.benchmark.cli_output import Format, OutputFormat, print_rows, split_names
+from doppelbench.benchmark.cli_output import (
+    EXIT_ITEMS_FAILED,
+    Format,
+    MinCoverage,
+    OutputFormat,
+    check_coverage,
+    print_rows,
+    split_names,
+)
+from doppelbench.benchmark.cli_submit import submit_app
 
 app = typer.Typer(
     name="doppelbench",
@@ -33,11 +41,11 @@ app = typer.Typer(
 app.add_typer(listen_app, name="listen")
 app.add_typer(detect_app, name="detect")
 app.add_typer(board_app, name="board")
+app.add_typer(submit_app, name="submit")
 
 EXIT_INVALID_INPUT = 2
 EXIT_GATE_FAILED = 3
 EXIT_INTERRUPTED = 130
-EXIT_ITEMS_FAILED = 4
 
 
 class Listing(StrEnum):
@@ -84,9 +92,6 @@ Engines = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(help="Of the Ray cluster: host:port, or auto; this machine alone by default."),
-]
-MinCoverage = Annotated[
-    float, typer.Option(min=0.0, max=1.0, help="Exit with 4 when fewer of the expected items were scored.")
 ]
 
 
@@ -174,7 +179,7 @@ def run_verb(
             _print_budget(folder, output)
         if until is Stage.report:
             typer.echo(f"report: {folder / 'report.html'}", err=True)
-        _check_coverage(figures, min_coverage)
+        check_coverage(figures, min_coverage)
 
 
 @app.command("train")
@@ -293,7 +298,7 @@ def score_verb(
         items, figures = score_files(out, ref=ref, metrics=chosen, text=text, engine=where, save=save)
         rows = items_table(items) if per_item else figures_table(figures)
     print_rows(rows, output)
-    _check_coverage(figures, min_coverage)
+    check_coverage(figures, min_coverage)
 
 
 @app.command("rescore")
@@ -316,7 +321,7 @@ def rescore_verb(
 
     figures = rescore_transcripts(run, metrics=split_names(metrics), normalizer=normalizer, save=save)
     print_rows(figures_table(figures), output)
-    _check_coverage(figures, min_coverage)
+    check_coverage(figures, min_coverage)
 
 
 @app.command("compare")
@@ -463,20 +468,6 @@ def _print_budget(folder: Path, output: OutputFormat) -> None:
     if rows:
         typer.echo()
         print_rows(rows, output)
-
-
-def _check_coverage(figures: list[dict[str, Any]], least: float) -> None:
-    short = [figure for figure in figures if figure["coverage"] < least]
-    if short:
-        worst = min(short, key=lambda figure: figure["coverage"])
-        typer.echo(
-            f"doppelbench: {len(short)} of {len(figures)} figures rest on fewer items than expected, the "
-            f"worst {worst['metric']} of {worst['system']} on {worst['n']} of {worst['expected']}; the "
-            f"reasons are in the report and with score --items. Allow it with --min-coverage "
-            f"{math.floor(100 * worst['coverage']) / 100:.2f}.",
-            err=True,
-        )
-        raise typer.Exit(EXIT_ITEMS_FAILED)
 
 
 def main() -> None:

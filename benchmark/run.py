@@ -113,13 +113,16 @@ def execute(
         return figures
 
 
-def open_run(plan: Plan, folder: Path, *, force: bool = False) -> Run:
+def open_run(
+    plan: Plan, folder: Path, *, force: bool = False, further: Mapping[str, Any] | None = None
+) -> Run:
     """Begin or resume the run of a plan and note the plan in its record; use it as a context manager.
 
     Args:
         plan: what is to be done.
         folder: the run folder.
         force: delete a run of another configuration that is in the folder.
+        further: what else decides its results, such as a submission.
 
     Raises:
         DoppelbenchError: the folder holds something else, or a run of another configuration.
@@ -128,6 +131,7 @@ def open_run(plan: Plan, folder: Path, *, force: bool = False) -> Run:
     config = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in NOT_RESULTS}
     # Outputs that are there are kept, so a run goes on only with the recordings that it began with.
     config["corpus_hash"] = plan.corpus_hash
+    config |= further or {}
     run = Run.resume(
         folder,
         config,

@@ -28,6 +28,7 @@ VERBS = (
     "listen",
     "detect",
     "board",
+    "submit",
     "ls",
     "describe",
     "data",
@@ -49,6 +50,7 @@ PARTS = {
     ),
     "board": ("add", "build", "diff", "serve"),
     "detect": ("evaluate", "audit", "matrix", "report", "train", "score"),
+    "submit": ("init", "check", "pack", "verify", "score"),
 }
 
 
