@@ -12,7 +12,11 @@ export OMP_NUM_THREADS ?= 1
 
 quickstart: $(VENV)/.installed
 	$(BIN)/doppelbench run quickstart-video --out $(RUN)-video
+	$(BIN)/doppelbench run quickstart-speech --out $(RUN)-speech
 	$(BIN)/doppelbench run quickstart --out $(RUN)
+	$(BIN)/doppelbench detect matrix $(RUN) --preset tiny --draws 200 --out $(RUN)-forensics
+	$(BIN)/doppelbench board build $(RUN) $(RUN)-video $(RUN)-speech $(RUN)-forensics --out $(RUN)-site
+	@echo "report: $(RUN)/report.html; forensics: $(RUN)-forensics/forensics.html; boards: $(RUN)-site/index.html"
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not gpu"
