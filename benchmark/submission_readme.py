@@ -18,7 +18,7 @@ for trial in csv.DictReader(open("trials.csv", encoding="utf-8")):
 """
 COLUMN_HELP = {
     "trial": "names the trial",
-    "source": "clip of the corpus whose words are said, or that drives the face",
+    "source": "clip of the corpus whose words are said, that drives the face, or whose lips are read",
     "input": "file with the source; empty unless the folder was made with `--inputs`",
     "target": "who is to be heard or seen; recordings of them lie in `inputs/enrolment/<target>`",
     "text_allowed": "whether the words of the source may be used",
@@ -66,7 +66,7 @@ def instructions(sheet: TrialSheet, recipe: str, task: str, *, inputs: bool) -> 
         "fairer to you than noise.",
         media,
     ]
-    if not film and inputs:
+    if first.input.endswith(".flac") and not film:
         parts += ["Nothing but the package soundfile is needed:", f"```python\n{SOUND_SCRIPT}```"]
     parts += [
         "## trials.csv",

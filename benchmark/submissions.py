@@ -5,6 +5,7 @@ nothing tells it from a system that the run has trained.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -80,7 +81,7 @@ def trial_sheet(plan: Plan, *, inputs: bool = False) -> TrialSheet:
     film = plan.track.media == "video"
     rows = []
     for trial in plan.trials:
-        seconds = clip_seconds(trial.source)
+        seconds = clip_seconds(replace(trial.source, audio=trial.source.audio or trial.source.video))
         if not seconds:
             raise InputError(f"trial {trial.id}: its source {trial.source.id} cannot be read")
         rows.append(
@@ -100,8 +101,8 @@ def trial_sheet(plan: Plan, *, inputs: bool = False) -> TrialSheet:
 
 
 def source_file(clip: Clip) -> str:
-    """Where the sound of a source lies in the folder of a submission."""
-    return f"{INPUTS}/sources/{safe_name(clip.id)}.flac"
+    """Where the sound of a source, or its silent film, lies in the folder of a submission."""
+    return f"{INPUTS}/sources/{safe_name(clip.id)}{'.mkv' if clip.audio is None else '.flac'}"
 
 
 def init_submission(recipe: Recipe, out: Path, *, inputs: bool = False) -> TrialSheet:
@@ -139,24 +140,32 @@ def init_submission(recipe: Recipe, out: Path, *, inputs: bool = False) -> Trial
 
 
 def write_inputs(plan: Plan, out: Path) -> None:
-    """Write every source as a sound, and the training recordings of every target, as plain files.
+    """Write every source and the training recordings of every target as plain files.
 
-    Natural recordings of what the trials ask for are not among them.
+    A source is a sound, or a silent film where that is what is answered. Natural recordings of what the trials ask for are not among them.
     """
     sources = {trial.source.id: trial.source for trial in plan.trials}
     enrolment = [clip for clip in plan.clips if clip.split == "train" and clip.speaker in plan.targets]
+    films = plan.track.media == "video" or any(clip.audio is None for clip in sources.values())
     with TaskProgress("copying inputs", len(sources) + len(enrolment)) as progress:
         for clip in sources.values():
-            _write_sound(clip, out / source_file(clip))
+            _write_source(clip, out / source_file(clip))
             progress.advance()
         for clip in enrolment:
             place = out / INPUTS / "enrolment" / safe_name(clip.speaker) / safe_name(clip.id)
-            if plan.track.media == "video" and clip.video is not None:
+            if films and clip.video is not None:
                 film = read_video(clip.video, start=clip.start, end=clip.end)
                 write_video(Path(f"{place}.mkv"), film)
             elif clip.audio is not None:
                 _write_sound(clip, Path(f"{place}.flac"))
             progress.advance()
+
+
+def _write_source(clip: Clip, path: Path) -> None:
+    if clip.audio is None and clip.video is not None:
+        write_video(path, read_video(clip.video, audio=False, start=clip.start, end=clip.end))
+    else:
+        _write_sound(clip, path)
 
 
 def _write_sound(clip: Clip, path: Path) -> None:
