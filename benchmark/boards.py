@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from doppelbench.corpora.errors import DoppelbenchError, InputError
-from doppelbench.leaderboards.results import (
+from doppelbench.leaderboards.result import (
     StoredResult,
     SystemItems,
     find_results,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from doppelbench.engine.run import FigureRow, RunInfo
-    from doppelbench.leaderboards.results import Result
+    from doppelbench.leaderboards.result import Result
 
 RECORD, TRIALS = "run.json", "trials.parquet"
 NO_ITEMS = (

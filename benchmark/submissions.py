@@ -142,7 +142,8 @@ def init_submission(recipe: Recipe, out: Path, *, inputs: bool = False) -> Trial
 def write_inputs(plan: Plan, out: Path) -> None:
     """Write every source and the training recordings of every target as plain files.
 
-    A source is a sound, or a silent film where that is what is answered. Natural recordings of what the trials ask for are not among them.
+    A source is a sound, or a silent film where that is what is answered. Natural recordings of what the
+    trials ask for are not among them.
     """
     sources = {trial.source.id: trial.source for trial in plan.trials}
     enrolment = [clip for clip in plan.clips if clip.split == "train" and clip.speaker in plan.targets]

@@ -14,7 +14,7 @@ from typing import Any
 from doppelbench.benchmark.listing import listing
 from doppelbench.benchmark.tables import render
 from doppelbench.leaderboards.board import board_schema
-from doppelbench.leaderboards.results import result_schema
+from doppelbench.leaderboards.result import result_schema
 
 PAGE = Path(__file__).parent / "reference.md"
 VERBS = (

@@ -28,7 +28,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from doppelbench.corpora.errors import InputError
-from doppelbench.leaderboards.results import (
+from doppelbench.leaderboards.result import (
     CorpusPart,
     FigurePart,
     MetricPart,

@@ -30,7 +30,7 @@ from doppelbench.leaderboards.board import (
     seconds_text,
 )
 from doppelbench.leaderboards.published_figures import find_published, published_keys
-from doppelbench.leaderboards.results import StoredResult, slug
+from doppelbench.leaderboards.result import StoredResult, slug
 
 ALL = "boards.json"
 FOLDERS = ("boards", "systems", "data", "media", "assets")

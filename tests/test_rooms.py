@@ -73,6 +73,13 @@ def test_relative_imports_are_not_used() -> None:
             assert not relative, path
 
 
+def test_no_folder_is_named_as_the_module_beside_it() -> None:
+    modules = [path for room in ALLOWED for path in (ROOT / room).rglob("*.py")]
+    assert modules
+    # A type checker may take such a folder for the package and lose the module.
+    assert [path for path in modules if path.with_suffix("").is_dir()] == []
+
+
 def test_every_package_is_installed_and_typed() -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     found = {

@@ -15,7 +15,7 @@ from doppelbench.benchmark.cli import app
 from doppelbench.corpora.errors import InputError
 from doppelbench.engine.run import FigureRow, ItemRow, Run, output_path
 from doppelbench.leaderboards.board import build_boards
-from doppelbench.leaderboards.results import read_result
+from doppelbench.leaderboards.result import read_result
 
 TRIALS = 12
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from doppelbench.leaderboards.results import SystemItems, parse_result, write_result
+from doppelbench.leaderboards.result import SystemItems, parse_result, write_result
 
 SYSTEMS = 500
 ITEMS = 10_000

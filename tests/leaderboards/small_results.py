@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from doppelbench.leaderboards.results import Result, StoredResult, SystemItems, parse_result, with_items
+from doppelbench.leaderboards.result import Result, StoredResult, SystemItems, parse_result, with_items
 
 
 def figure(

@@ -7,7 +7,7 @@ from small_results import figure, measured, result, stored, system
 from doppelbench.corpora.errors import InputError
 from doppelbench.leaderboards.board import Boards, board_csv, board_markdown, build_boards, read_boards
 from doppelbench.leaderboards.board_diff import diff_boards
-from doppelbench.leaderboards.results import StoredResult
+from doppelbench.leaderboards.result import StoredResult
 
 NOISE = np.random.default_rng(0).normal(0, 1, 60)
 

@@ -11,7 +11,7 @@ from small_results import figure, measured, stored, system
 
 from doppelbench.corpora.errors import InputError
 from doppelbench.leaderboards.board import build_boards
-from doppelbench.leaderboards.results import StoredResult
+from doppelbench.leaderboards.result import StoredResult
 from doppelbench.leaderboards.site import write_site
 from doppelbench.leaderboards.site_server import find_file, make_site_server
 

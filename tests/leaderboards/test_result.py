@@ -10,7 +10,7 @@ from small_results import content, figure, measured, result, stored, system
 
 from doppelbench.corpora.errors import InputError
 from doppelbench.leaderboards.board import board_schema, build_boards
-from doppelbench.leaderboards.results import (
+from doppelbench.leaderboards.result import (
     SystemItems,
     find_results,
     read_result,
