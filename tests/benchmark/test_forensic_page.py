@@ -14,7 +14,7 @@ import pytest
 from stored_detection_runs import DEGRADED, SEEN, seen_attacks, write_detection_run, write_recordings
 
 from doppelbench.benchmark.forensic_media import Players
-from doppelbench.benchmark.forensic_page import shade, write_forensic_page
+from doppelbench.benchmark.forensic_page import findings, shade, shortcuts, write_forensic_page
 from doppelbench.benchmark.forensic_tables import detector_rows, protocol_tables, seen_table, variant_table
 from doppelbench.benchmark.forensic_trials import read_detection_run
 from doppelbench.corpora.errors import InputError
@@ -424,25 +424,37 @@ def test_missing_and_damaged_files_are_named(tmp_path, name, content):
         write_forensic_page(folder)
 
 
-def test_a_feature_that_training_removes_is_told_as_such(tmp_path):
+def test_a_feature_that_training_removes_is_told_as_such():
     audit = [
-        {"feature": "level", "flagged": True, "stage": "raw"},
-        {"feature": "level", "flagged": False, "stage": "as trained"},
+        {"feature": feature, "flagged": flagged, "stage": stage}
+        for feature, stage, flagged in (
+            ("level", "raw", True),
+            ("level", "as trained", False),
+            ("duration", "raw", True),
+            ("duration", "as trained", True),
+            ("bandwidth", "raw", True),
+        )
     ]
-    found = render(small(tmp_path / "run", audit=audit))
-    assert "Loudness alone separates the classes" in found.text
-    assert "in what the detectors were given, loudness no longer does" in found.text
+    assert shortcuts(audit) == {
+        "told": ["loudness", "duration", "bandwidth"],
+        "removed": ["loudness"],
+        "single": {},
+    }
 
 
 def test_a_shortcut_of_one_generator_is_told_of_it_alone(tmp_path):
     audit = [
         {"feature": "level", "flagged": False, "stage": "raw", "attack": ""},
         {"feature": "level", "flagged": True, "stage": "raw", "attack": "autovc"},
+        {"feature": "duration", "flagged": True, "stage": "raw"},
+        {"feature": "duration", "flagged": False, "stage": "as trained"},
     ]
     found = render(small(tmp_path / "run", audit=audit))
-    assert "So for single generators: autovc by loudness." in found.text
+    assert "Duration alone separates the classes; in what the detectors were given" in found.text
+    assert "duration no longer does." in found.text
+    assert "Also so for single generators: autovc by loudness." in found.text
     assert "No feature is flagged" not in found.text
-    assert len(found.table("Area above 0.5")) == 2
+    assert len(found.table("Area above 0.5")) == 4
 
 
 def test_unseen_styles_are_told_apart(tmp_path):
@@ -462,11 +474,13 @@ def test_unseen_styles_are_told_apart(tmp_path):
         assert (rows[state].bonafide, rows[state].spoof) == (expected.bonafide, expected.spoof)
 
 
-def test_a_finding_that_the_run_holds_is_told_once(tmp_path):
-    first = render(small(tmp_path / "first"))
-    message = re.search(r"Over all trials the equal error rate[^<]+", first.content).group()
-    told = [{"severity": "note", "where": "here", "message": message}]
-    assert render(small(tmp_path / "second", findings=told)).content.count(message) == 1
+def test_a_finding_that_the_run_holds_is_told_once(folder):
+    run = read_detection_run(folder)
+    tables = protocol_tables(run, "speaker-agnostic", detector_rows(run), draws=DRAWS)
+    found = findings([], [tables])
+    assert found
+    told = {"severity": "warning", "where": "here", "message": found[-1]["message"]}
+    assert findings([told], [tables]) == [told, *found[:-1]]
 
 
 @pytest.mark.parametrize("rate", np.linspace(0, 0.6, 61))
