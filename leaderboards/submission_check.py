@@ -402,7 +402,11 @@ class _Check:
             other = first.setdefault(facts[key], row)
             if other is row:
                 continue
-            if other.source == row.source:
+            if facts["sound_hash"] != self.facts[other.trial]["sound_hash"]:
+                what = f"{row.output}: its pictures are those of {other.output}, under another sound"
+                fix = "look whether the speech drives the face at all"
+                self._add("warning", row.trial, "duplicate", what, fix)
+            elif other.source == row.source:
                 what = f"{row.output}: the same as {other.output}, for another target"
                 fix = "look whether the target is heard at all"
                 self._add("warning", row.trial, "duplicate", what, fix)

@@ -260,6 +260,9 @@ FILMS: dict[str, tuple[Spoil, str, str, str, str]] = {
         lambda f, p: write_video(
             f / "outputs/t0.mkv", Video(film(200).frames[[0, 0, 1, 2]], FPS, film(0).audio)),
         "error", "t0", "copy", "pictures are those of the reference (99 dB PSNR)"),
+    "the pictures of another film": (
+        lambda f, _: write_video(f / "outputs/t1.mkv", Video(film(0).frames, FPS, film(1).audio)), "warning",
+        "t1", "duplicate", "its pictures are those of outputs/t0.mkv, under another sound"),
     "one film twice": (
         lambda f, _: copy_file(f, "outputs/t1.mkv", f / "outputs/t0.mkv"), "error", "t1", "duplicate",
         "same content"),
