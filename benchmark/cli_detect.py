@@ -118,6 +118,9 @@ def matrix_verb(
     degradations: Annotated[
         str | None, typer.Option(help="Of the test, such as mp3:bitrate=32k,noise:snr=10,colour=pink.")
     ] = None,
+    generators: Annotated[
+        str | None, typer.Option(help="Systems whose fakes are used, and controls; all by default.")
+    ] = None,
     natural: Annotated[
         str, typer.Option(help="Natural clips from the corpus of a run, or from its trials alone.")
     ] = "corpus",
@@ -176,6 +179,7 @@ def matrix_verb(
         tables=tuple(table or ()),
         bonafide=bonafide,
         spoof=read_folders(spoof or []),
+        generators=None if generators is None else tuple(split_names(generators) or ()),
         natural=sources,
         protocols=tuple(split_names(protocol) or ()),
         choices=Choices(

@@ -86,7 +86,7 @@ def from_run(
     clips = _natural_clips(trials, media)
     # Films are cut for a run, so that those of the corpus are of another size.
     if natural == "corpus" and media == "audio":
-        people = {clip.speaker for clip in clips.values()}
+        people = {clip.speaker for clip in clips.values()} | {trial.target for trial in trials}
         try:
             further = _corpus_clips(info.config, people, jobs)
             clips = {(clip.speaker, clip.id): clip for clip in further} | clips
@@ -378,6 +378,20 @@ def _same_recording(first: Clip, second: Clip) -> bool:
         return False
     paths = [str(clip.video or clip.audio) for clip in (first, second)]
     return paths[0] == paths[1] or sha256_of(paths[0]) == sha256_of(paths[1])
+
+
+def chosen(collected: Collected, generators: Sequence[str]) -> Collected:
+    """Keep bona fide clips and the fakes of some generators and controls.
+
+    Raises:
+        InputError: a generator that is named made nothing.
+    """
+    known = {sample.attack for sample in collected.samples if not sample.bonafide}
+    for name in generators:
+        if name not in known:
+            raise InputError(f"no fakes are made by {name!r}; there are {', '.join(sorted(known))}")
+    kept = tuple(s for s in collected.samples if s.bonafide or s.attack in generators)
+    return replace(collected, samples=kept)
 
 
 def _of_run(sample: Sample, run: str) -> Sample:

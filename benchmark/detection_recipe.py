@@ -45,6 +45,7 @@ class DetectionRecipe:
         tables: CSV files of labelled clips.
         bonafide: folder of further real recordings.
         spoof: folders of further fakes by the name of their generator.
+        generators: whose fakes are used, and which controls; all when None.
         natural: whether natural clips of a run come from its corpus or from its trials alone.
         detectors: all of one medium.
         protocols: of :data:`doppelbench.detectors.protocols.PROTOCOLS`.
@@ -63,6 +64,7 @@ class DetectionRecipe:
     tables: tuple[Path, ...] = ()
     bonafide: Path | None = None
     spoof: Mapping[str, Path] = field(default_factory=dict)
+    generators: tuple[str, ...] | None = None
     natural: Natural = "corpus"
     protocols: tuple[str, ...] = ("matrix",)
     choices: Choices = field(default_factory=Choices)

@@ -23,6 +23,7 @@ from doppelbench.benchmark.detection_casework import write_calibration
 from doppelbench.benchmark.detection_data import (
     Collected,
     Media,
+    chosen,
     from_folders,
     from_run,
     from_table,
@@ -200,14 +201,19 @@ def check_choices(recipe: DetectionRecipe, media: Media) -> None:
 
 
 def collect(recipe: DetectionRecipe, media: Media) -> Collected:
-    """Collect the clips of all sources of a recipe."""
+    """Collect the clips of all sources of a recipe.
+
+    Raises:
+        InputError: a source cannot be used, or has none of the generators that are named.
+    """
     parts = [
         from_run(folder, media=media, natural=recipe.natural, jobs=recipe.jobs) for folder in recipe.runs
     ]
     parts += [from_table(path, media=media) for path in recipe.tables]
     if recipe.bonafide is not None or recipe.spoof:
         parts.append(from_folders(recipe.bonafide, recipe.spoof, media=media))
-    return join(parts)
+    collected = join(parts)
+    return collected if recipe.generators is None else chosen(collected, recipe.generators)
 
 
 def _corpus(collected: Collected) -> dict[str, Any]:

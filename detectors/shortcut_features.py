@@ -40,6 +40,8 @@ CLIPPED_FROM = 0.9995
 # An area under the curve this near to chance is no shortcut worth the name.
 MARGIN = 0.05
 SIGNIFICANT_Z = 1.96
+# Steps below which a difference is one of rounding and tells nothing.
+STEPS: Mapping[str, float] = MappingProxyType({"level": 0.01, "dc_offset": 2.0**-16})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +184,8 @@ def _judged(
     values, owners = [], []
     for place, side in enumerate(sides):
         held = [(number, clip) for number, clip in enumerate(side) if clip.get(name) is not None]
-        values.append(np.array([clip[name] for _, clip in held], dtype=np.float64))
+        found = np.array([clip[name] for _, clip in held], dtype=np.float64)
+        values.append(np.round(found / STEPS[name]) * STEPS[name] if name in STEPS else found)
         owners.append([clusters[place][number] for number, _ in held] if clusters is not None else [])
     empty = ShortcutResult(feature=name, bonafide=len(values[0]), spoof=len(values[1]))
     if not values[0].size or not values[1].size:
