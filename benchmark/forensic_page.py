@@ -199,7 +199,7 @@ def _protocol(
     with plotting():
         plots = {
             "det": det_plot(
-                [(fold_title(tables, fold), tables.of_fold(fold)) for fold in tables.folds[:SHOWN_FOLDS]],
+                [(fold or tables.name, tables.of_fold(fold)) for fold in tables.folds[:SHOWN_FOLDS]],
                 looks,
             ),
             "scores": score_plot(held),

@@ -212,7 +212,7 @@ def score_plot(held: Sequence[tuple[DetectorRow, Slice]]) -> str | None:
         frameon=False,
         fontsize=9,
     )
-    figure.subplots_adjust(top=0.9, wspace=0.28, hspace=0.7)
+    figure.subplots_adjust(top=1 - 0.4 / figure.get_figheight(), wspace=0.28, hspace=0.7)
     return _uri(figure)
 
 
@@ -276,7 +276,7 @@ def calibration_plot(held: Sequence[tuple[DetectorRow, Slice]], looks: Mapping[s
         fontsize=9,
         handlelength=3.2,
     )
-    figure.subplots_adjust(top=0.9, wspace=0.28)
+    figure.subplots_adjust(top=1 - 0.4 / figure.get_figheight(), wspace=0.28)
     return _uri(figure)
 
 
