@@ -222,7 +222,7 @@ def test_a_system_that_is_pre_trained_also_hears_people_who_are_in_no_trial_and_
     needs = frozenset({"speakers", "enrolment", "extra-audio"})
     spec = SystemSpec("pre-trained", "For tests", "voice-conversion", {"tiny": Size()}, needs=needs)
     kind = type("PreTrained", (SeveralVoices,), {"spec": spec})
-    monkeypatch.setitem(registry._registered, "pre-trained", kind)
+    monkeypatch.setitem(registry.SYSTEMS.registered, "pre-trained", kind)
     plan = plan_of({"name": "pre-trained", "train_on": chosen})
     films = tuple(replace(clip, video=f"{clip.id}.mkv") for clip in plan.clips)
     (training,) = replace(plan, clips=films).trainings()
