@@ -137,11 +137,13 @@ def example_outputs(folder: Path, count: int = EXAMPLE_TRIALS) -> dict[str, list
     Returns:
         By key of the system, pairs of the trial and its file: an mp4 preview or a FLAC of at most 1 MiB.
     """
+    from doppelbench.engine.errors import RunError
     from doppelbench.engine.run import Run, output_path
 
     try:
         plan = Run.open(folder).info.plan
-    except DoppelbenchError:
+    except RunError:
+        # A detection run has no outputs.
         return {}
     keys = [system["key"] for system in plan.get("systems", ())]
     found: dict[str, list[tuple[str, Path]]] = {}
@@ -420,12 +422,14 @@ def _detection_results(folder: Path, record: Mapping[str, Any]) -> "list[tuple[R
     if (folder / TRIALS).is_file():
         import pandas as pd
 
-        columns = ["protocol", "fold", "detector", "variant", "id", "part", "bonafide", "attack", "score"]
+        columns = ["protocol", "fold", "detector", "variant", "id", "part", "bonafide", "attack", "control"]
         try:
-            trials = pd.read_parquet(folder / TRIALS, columns=[*columns, "status"])
+            trials = pd.read_parquet(folder / TRIALS, columns=[*columns, "score", "status"])
         except (OSError, ValueError) as error:
             raise InputError(f"{folder / TRIALS}: no table of trials: {error}") from None
-        trials = trials[(trials["part"] == "test") & (trials["variant"] == PLAIN)]
+        # Controls are in no pooled figure.
+        tested = (trials["part"] == "test") & (trials["variant"] == PLAIN) & ~trials["control"].astype(bool)
+        trials = trials[tested]
     tasks = list(dict.fromkeys((row["protocol"], row["fold"]) for row in rows))
     return [
         _detection_result(

@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -94,7 +95,13 @@ class DetectionFolder:
         except OSError:
             lock.close()
             raise RunError(f"{directory} is being written by another process; use another name") from None
-        record = {"schema": SCHEMA, "track": TRACK, "name": directory.name}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record = {
+            "schema": SCHEMA,
+            "track": TRACK,
+            "name": directory.name,
+            "created": before.get("created", now),
+        }
         return cls(directory, record | {"stages": before.get("stages", {})}, lock)
 
     def __enter__(self) -> Self:

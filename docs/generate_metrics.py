@@ -28,7 +28,7 @@ RECORDINGS = Path(os.environ.get("DOPPELBENCH_REALDATA", ROOT / ".." / "shared" 
 GOLDEN = {
     "av_confidence", "av_offset", "lse_c", "lse_d", "lpips", "mouth_following", "mouth_opening", "sca"
 }  # fmt: skip
-WORDS = {"wer", "cer", "mer"}
+WORDS = {"wer", "wer_heard", "cer", "mer"}
 MCD_VARIANTS = (
     "mcd",
     "mcd:f0=harvest",

@@ -173,13 +173,16 @@ def write_detection_run(folder: Path) -> Path:
     trials, figures = [], []
     for protocol in ("speaker-agnostic", "speaker-specific"):
         for detector, shift in (("lfcc-gmm", 3.0), ("rawnet2", 0.8), ("random", 0.0)):
-            for number in range(200):
-                real = number % 2 == 0
+            for number in range(220):
+                # The last twenty were converted by nobody and count in no pooled figure.
+                control = number >= 200
+                real = number % 2 == 0 and not control
                 trials.append(
                     {
                         "protocol": protocol, "fold": "", "detector": detector, "variant": "plain",
                         "id": f"clip{number}", "part": "test", "bonafide": real,
-                        "attack": "" if real else "autovc", "score": generator.normal(shift * real, 1),
+                        "attack": "" if real else "copy-synthesis" if control else "autovc",
+                        "control": control, "score": 9.0 if control else generator.normal(shift * real, 1),
                         "status": "ok",
                     }
                 )  # fmt: skip
@@ -208,6 +211,7 @@ def test_a_detection_run_gives_a_board_for_each_protocol(tmp_path: Path) -> None
     boards = build_boards(load_results(add_results(run, tmp_path / "results")))
     assert [board.trials.task for board in boards] == ["speaker-agnostic", "speaker-specific"]
     for board in boards:
+        assert board.trials.count == 200
         assert [column.id for column in board.columns] == [
             "eer_asvspoof",
             "eer_asvspoof after mp3:bitrate=32k",
@@ -217,6 +221,11 @@ def test_a_detection_run_gives_a_board_for_each_protocol(tmp_path: Path) -> None
             ("rawnet2", 2, "difference shown", "ranked"),
             ("random", None, "", "reference"),
         ]
+
+
+def test_a_board_shows_a_detection_run_without_examples(tmp_path: Path) -> None:
+    run = write_detection_run(tmp_path / "forensics")
+    assert [stored.examples for stored in load_results([run], examples=True)] == [{}, {}]
 
 
 def test_the_verb_adds_builds_and_compares(run: Path, tmp_path: Path) -> None:
