@@ -155,7 +155,7 @@ def target_recordings(
     """
     own = [clip for clip in clips if clip.speaker == target]
     features = clip_features(own, compute, settings, trainer, f"of {target}")
-    ids = [_cache_name(clip) for clip in own if _cache_name(clip) in features]
+    ids = [clip.full_id for clip in own if clip.full_id in features]
     recordings = tuple(LongRecording(features, ids, field) for field in fields)
     seconds = len(recordings[0]) / mel.frame_rate
     if seconds < MINIMUM_SECONDS:
@@ -194,11 +194,9 @@ def speaker_recordings(
         InputError: fewer than ``fewest`` speakers have that many frames.
     """
     features = clip_features(clips, compute, settings, trainer, "of all voices")
-    usable = [clip for clip in clips if _cache_name(clip) in features]
+    usable = [clip for clip in clips if clip.full_id in features]
     recordings = {
-        speaker: LongRecording(
-            features, [_cache_name(clip) for clip in usable if clip.speaker == speaker], field
-        )
+        speaker: LongRecording(features, [clip.full_id for clip in usable if clip.speaker == speaker], field)
         for speaker in sorted({clip.speaker for clip in usable})
     }
     long_enough = {name: found for name, found in recordings.items() if len(found) >= shortest}
@@ -226,7 +224,7 @@ def clip_features(
         InputError: no clip can be used.
     """
     items = [
-        CacheItem(_cache_name(clip), {"clip": asdict(clip), **settings})
+        CacheItem(clip.full_id, {"clip": asdict(clip), **settings})
         for clip in clips
         if clip.audio is not None
     ]
@@ -240,8 +238,3 @@ def clip_features(
         message = f"clip {name} is left out of the training {whose}: {reason}"
         warnings.warn(message, LeftOutWarning, stacklevel=2)
     return cache
-
-
-def _cache_name(clip: Clip) -> str:
-    """People may give their clips the same ids."""
-    return f"{clip.speaker}/{clip.id}"

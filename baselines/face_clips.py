@@ -135,8 +135,8 @@ def face_clips(clips: Sequence[Clip], picture: int, find_faces: bool, trainer: T
     if not films:
         raise InputError("talking heads are trained on films; none of the clips has one")
     settings = {"picture": picture, "find_faces": find_faces}
-    items = [CacheItem(_name(clip), {"clip": asdict(clip), **settings}) for clip in films]
-    described = [(_name(clip), clip.sha256, clip.audio, clip.video, clip.start, clip.end) for clip in films]
+    items = [CacheItem(clip.full_id, {"clip": asdict(clip), **settings}) for clip in films]
+    described = [(clip.full_id, clip.sha256, clip.audio, clip.video, clip.start, clip.end) for clip in films]
     key = content_key("face_arrays", VERSION, described, settings)[:16]
     try:
         cache = build_cache(trainer.directory / "features", key, items, face_arrays)
@@ -147,17 +147,12 @@ def face_clips(clips: Sequence[Clip], picture: int, find_faces: bool, trainer: T
     _say_whole_pictures(cache)
     people: dict[str, list[FaceClip]] = {}
     for clip in films:
-        if _name(clip) in cache:
-            arrays = cache[_name(clip)]
+        if clip.full_id in cache:
+            arrays = cache[clip.full_id]
             people.setdefault(clip.speaker, []).append(
                 FaceClip(arrays["pictures"], arrays["sound"], frames_away(float(arrays["fps"][0])))
             )
     return FaceClips(people, cache.key)
-
-
-def _name(clip: Clip) -> str:
-    """People may give their clips the same ids."""
-    return f"{clip.speaker}/{clip.id}"
 
 
 def _say_whole_pictures(cache: ArrayCache) -> None:

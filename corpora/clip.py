@@ -31,6 +31,11 @@ class Clip:
     end: float | None = None
     sha256: str | None = None
 
+    @property
+    def full_id(self) -> str:
+        """Name among the clips of several people, who may have given theirs the same ids."""
+        return f"{self.speaker}/{self.id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:

@@ -10,7 +10,7 @@ norm again.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -243,16 +243,13 @@ def _by_person(clips: Sequence[Clip], found: Mapping[str, np.ndarray]) -> dict[s
     """Sort arrays by person and id of their clips."""
     people: dict[str, dict[str, np.ndarray]] = {}
     for clip in clips:
-        name = f"{clip.speaker}/{clip.id}"
-        if name in found:
-            people.setdefault(clip.speaker, {})[clip.id] = found[name]
+        if clip.full_id in found:
+            people.setdefault(clip.speaker, {})[clip.id] = found[clip.full_id]
     return people
 
 
 def faces_trainer(trainer: TrainerSettings, settings: FaceSettings, share: float) -> TrainerSettings:
     """Settings of the training of the face network, in a folder of its own, ``share`` of its steps."""
-    from dataclasses import replace
-
     steps = max(1, round(share * settings.steps))
     folder: Path = trainer.directory / FACES_FOLDER
     return replace(trainer, directory=folder, max_steps=steps, max_seconds=None)

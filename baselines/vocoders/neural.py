@@ -239,7 +239,7 @@ class NeuralVocoder(Vocoder):
         """
         settings = {"mel": asdict(self.mel), "emphasis": self.mel.preemphasis}
         cache = clip_features(clips, sound_arrays, settings, trainer, "of the vocoder")
-        ids = sorted({f"{clip.speaker}/{clip.id}" for clip in clips} & set(cache))
+        ids = sorted({clip.full_id for clip in clips} & set(cache))
         features, sound = LongRecording(cache, ids), LongRecording(cache, ids, "sound")
         seconds = len(features) / self.mel.frame_rate
         if seconds < MINIMUM_SECONDS:
