@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import DoppelbenchError, LeftOutWarning, MediaError
+from doppelbench.corpora.errors import ClipWarning, DoppelbenchError, MediaError
 from doppelbench.corpora.media import Audio, Video, write_audio, write_video
 from doppelbench.detectors.detector import Detector
 from doppelbench.detectors.video_detector import VideoDetector, read_film
@@ -83,7 +83,7 @@ def scores(detector: Detector, clips: list[Clip]) -> list[float]:
 
 
 def _quiet() -> "warnings.catch_warnings[None]":
-    return warnings.catch_warnings(action="ignore", category=LeftOutWarning)
+    return warnings.catch_warnings(action="ignore", category=ClipWarning)
 
 
 def check_spec(make: MakeDetector, material: Material) -> None:

@@ -6,6 +6,29 @@ from collections.abc import Iterable
 
 import torch
 
+from doppelbench.baselines.video_to_speech.network import SpeechNetwork
+from doppelbench.baselines.video_to_speech.settings import VideoToSpeechSettings
+
+
+def steps_of(network: SpeechNetwork, settings: VideoToSpeechSettings) -> int:
+    """Steps of the training of a network on sound, or on films."""
+    return settings.pretrain_steps if network.modality == "audio" else settings.max_steps
+
+
+def speech_optimizer(
+    network: SpeechNetwork, settings: VideoToSpeechSettings, betas: tuple[float, float]
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """Optimiser and schedule of a network that hears sound, or sees films."""
+    hears = network.modality == "audio"
+    return warm_cosine(
+        network.parameters(),
+        rate=settings.pretrain_rate if hears else settings.learning_rate,
+        betas=betas,
+        decay=settings.weight_decay,
+        warm_up=settings.warm_up,
+        steps=steps_of(network, settings),
+    )
+
 
 def warm_cosine(
     parameters: Iterable[torch.nn.Parameter],

@@ -19,7 +19,7 @@ from doppelbench.baselines.target_films import LARGEST_DIFFERENCE_SECONDS, with_
 from doppelbench.baselines.video_to_speech.settings import VideoToSpeechSettings
 from doppelbench.corpora import mouths
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
+from doppelbench.corpora.errors import InputError, MediaError, WholePictureWarning
 from doppelbench.corpora.features import MelSettings, log_mel
 from doppelbench.corpora.level import normalize_level
 from doppelbench.corpora.media import read_audio
@@ -27,10 +27,6 @@ from doppelbench.corpora.mouths import mouth_film
 from doppelbench.engine.cache import ArrayCache
 from doppelbench.engine.hashing import content_key
 from doppelbench.engine.trainer import TrainerSettings
-
-
-class WholePictureWarning(LeftOutWarning):
-    """No face was found, so that the mouth is taken where one would be in a picture of a head."""
 
 
 class SpeechBatch(NamedTuple):
@@ -238,10 +234,8 @@ def talking_cache(
     A film that cannot be used is left out and named in a warning; so are those in which no face was found.
 
     Raises:
-        InputError: there is no film, or none that can be used.
+        InputError: no film can be used.
     """
-    if not films:
-        raise InputError("video-to-speech is trained on talking films; none of the clips has pictures")
     chosen = {"mel": asdict(settings.mel), "fps": settings.fps, "mouth": settings.mouth}
     cache = clip_features(films, film_arrays, chosen, trainer, "with pictures")
     without = [name for name in cache if not cache[name]["found"][0]]
@@ -275,12 +269,11 @@ def talking_clips(
     cache = talking_cache(films, settings, trainer)
     people: dict[str, list[TalkingClip]] = {}
     for clip in films:
-        name = f"{clip.speaker}/{clip.id}"
         known = identities.get(clip.speaker)
-        if name not in cache or not known:
+        if clip.full_id not in cache or not known:
             continue
         others = [vector for other, vector in known.items() if other != clip.id] or list(known.values())
-        arrays = cache[name]
+        arrays = cache[clip.full_id]
         people.setdefault(clip.speaker, []).append(
             TalkingClip(arrays["mouths"], Speech(arrays["mel"], arrays["sound"]), np.stack(others))
         )

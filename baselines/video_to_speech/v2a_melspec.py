@@ -26,10 +26,10 @@ from doppelbench.baselines.system import SystemSpec
 from doppelbench.baselines.video_to_speech.losses import mel_losses
 from doppelbench.baselines.video_to_speech.mel_decoder import MelDecoder
 from doppelbench.baselines.video_to_speech.network import SpeechNetwork
-from doppelbench.baselines.video_to_speech.schedule import warm_cosine
+from doppelbench.baselines.video_to_speech.schedule import speech_optimizer
 from doppelbench.baselines.video_to_speech.settings import SMALL_MEL, FaceSettings, VideoToSpeechSettings
 from doppelbench.baselines.video_to_speech.talking_clips import SpeechBatch
-from doppelbench.baselines.video_to_speech.video_to_audio import VideoToSpeech
+from doppelbench.baselines.video_to_speech.video_to_audio import NEEDS, PAPER_TITLE, VideoToSpeech
 from doppelbench.baselines.vocoders.griffin_lim import GriffinLim, GriffinLimSettings
 from doppelbench.baselines.vocoders.vocoder import Vocoder
 from doppelbench.corpora.errors import DoppelbenchError
@@ -142,16 +142,7 @@ class MelSpecModule(L.LightningModule):
         return losses["mel_l1"] + losses["spectral_convergence"]
 
     def configure_optimizers(self) -> Any:
-        settings = self.settings
-        hears = self.network.modality == "audio"
-        optimizer, scheduler = warm_cosine(
-            self.parameters(),
-            rate=settings.pretrain_rate if hears else settings.learning_rate,
-            betas=BETAS,
-            decay=settings.weight_decay,
-            warm_up=settings.warm_up,
-            steps=settings.pretrain_steps if hears else settings.max_steps,
-        )
+        optimizer, scheduler = speech_optimizer(self.network, self.settings, BETAS)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
@@ -164,9 +155,8 @@ class MelSpec(VideoToSpeech):
         title="V2A-MelSpec (conformer decoder, pre-trained on audio)",
         track="video-to-speech",
         presets={"tiny": TINY, "small": SMALL, "paper": PAPER},
-        paper="Kefalas, Panagakis and Pantic: Large-scale unsupervised audio pre-training for "
-        "video-to-speech synthesis, IEEE/ACM TASLP 32, 2024",
-        needs=frozenset({"speakers", "enrolment", "extra-audio"}),
+        paper=PAPER_TITLE,
+        needs=NEEDS,
     )
     settings_kind = MelSpecSettings
     decoder_architecture = ("blocks", "width", "heads", "feed_forward", "kernel")

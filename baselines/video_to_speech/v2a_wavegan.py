@@ -36,10 +36,10 @@ from doppelbench.baselines.video_to_speech.discriminator import (
 )
 from doppelbench.baselines.video_to_speech.losses import WaveformLosses
 from doppelbench.baselines.video_to_speech.network import SpeechNetwork
-from doppelbench.baselines.video_to_speech.schedule import warm_cosine
+from doppelbench.baselines.video_to_speech.schedule import speech_optimizer, steps_of
 from doppelbench.baselines.video_to_speech.settings import VideoToSpeechSettings
 from doppelbench.baselines.video_to_speech.talking_clips import SpeechBatch
-from doppelbench.baselines.video_to_speech.video_to_audio import VideoToSpeech
+from doppelbench.baselines.video_to_speech.video_to_audio import NEEDS, PAPER_TITLE, VideoToSpeech
 from doppelbench.baselines.video_to_speech.waveform_decoder import WaveformDecoder
 from doppelbench.corpora.errors import DoppelbenchError
 from doppelbench.corpora.media import Audio
@@ -184,12 +184,6 @@ class WaveGANModule(L.LightningModule):
                 settings.discriminator_widest,
             )
 
-    @property
-    def steps(self) -> int:
-        """Over which the learning rate falls."""
-        hears = self.network.modality == "audio"
-        return self.settings.pretrain_steps if hears else self.settings.max_steps
-
     def windows(self, batch: SpeechBatch) -> tuple[Tensor, Tensor]:
         """Sound that the network makes of a part of each crop, and what is wanted there.
 
@@ -210,7 +204,7 @@ class WaveGANModule(L.LightningModule):
         made, wanted = self.windows(batch)
         losses: dict[str, Tensor] = self.spectral(made, wanted)
         judging = self.discriminator is not None and batch.step >= round(
-            self.settings.adversarial_after * self.steps
+            self.settings.adversarial_after * steps_of(self.network, self.settings)
         )
         if judging:
             assert self.discriminator is not None
@@ -242,15 +236,7 @@ class WaveGANModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         settings = self.settings
-        hears = self.network.modality == "audio"
-        optimizer, scheduler = warm_cosine(
-            self.network.parameters(),
-            rate=settings.pretrain_rate if hears else settings.learning_rate,
-            betas=BETAS,
-            decay=settings.weight_decay,
-            warm_up=settings.warm_up,
-            steps=self.steps,
-        )
+        optimizer, scheduler = speech_optimizer(self.network, settings, BETAS)
         optimizers = [optimizer]
         if self.discriminator is not None:
             optimizers.append(
@@ -270,9 +256,8 @@ class WaveGAN(VideoToSpeech):
         title="V2A-WaveGAN (waveform decoder, pre-trained on audio)",
         track="video-to-speech",
         presets={"tiny": TINY, "small": SMALL, "paper": PAPER},
-        paper="Kefalas, Panagakis and Pantic: Large-scale unsupervised audio pre-training for "
-        "video-to-speech synthesis, IEEE/ACM TASLP 32, 2024",
-        needs=frozenset({"speakers", "enrolment", "extra-audio"}),
+        paper=PAPER_TITLE,
+        needs=NEEDS,
     )
     settings_kind = WaveGANSettings
     decoder_architecture = ("channels", "factors", "units")

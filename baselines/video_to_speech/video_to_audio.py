@@ -70,6 +70,11 @@ from doppelbench.engine.hashing import content_key
 from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
+PAPER_TITLE = (
+    "Kefalas, Panagakis and Pantic: Large-scale unsupervised audio pre-training for video-to-speech "
+    "synthesis, IEEE/ACM TASLP 32, 2024"
+)
+NEEDS = frozenset({"speakers", "enrolment", "extra-audio"})
 PRETRAINING_FOLDER = "pretraining"
 # What decides nothing in a training on sound, and in one on films.
 NOT_HEARD = frozenset(

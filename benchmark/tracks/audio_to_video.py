@@ -9,7 +9,7 @@ known, the one that asks whether the mouth follows it.
 from collections.abc import Sequence
 from typing import Literal
 
-from doppelbench.benchmark.tracks.track import Track, is_source, spread
+from doppelbench.benchmark.tracks.track import Track, is_source, own_films, spread
 from doppelbench.corpora.clip import Clip, Trial
 
 TRACK = Track(
@@ -65,8 +65,7 @@ def make_trials(
     """
     trials = []
     for target in targets:
-        own = sorted((c for c in clips if c.speaker == target and c.video and c.audio), key=lambda c: c.id)
-        for clip in own if per_target is None else spread(own, per_target):
+        for clip in own_films(clips, target, per_target):
             trials.append(Trial(f"{clip.id}_to_{target}", clip, target, clip))
         if sources == "own":
             continue

@@ -54,6 +54,12 @@ def is_source(speaker: str, sources: str | Sequence[str], targets: Sequence[str]
     return speaker not in targets if sources == "unseen" else speaker in sources
 
 
+def own_films(clips: Sequence[Clip], target: str, limit: int | None) -> list[Clip]:
+    """Films of a person with sound in the order of their ids, at most ``limit`` of them."""
+    own = sorted((c for c in clips if c.speaker == target and c.video and c.audio), key=lambda c: c.id)
+    return own if limit is None else spread(own, limit)
+
+
 def spread(clips: Sequence[Clip], limit: int) -> list[Clip]:
     """Take at most ``limit`` clips in turn from every speaker, each speaker starting at another sentence."""
     by_speaker: dict[str, list[Clip]] = {}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from doppelbench.benchmark.tracks.track import Track, spread
+from doppelbench.benchmark.tracks.track import Track, own_films
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import InputError
 
@@ -64,7 +64,6 @@ def make_trials(
         raise InputError("trials.sources: in video-to-speech every film is its own source; name none")
     trials = []
     for target in targets:
-        own = sorted((c for c in clips if c.speaker == target and c.video and c.audio), key=lambda c: c.id)
-        for clip in own if per_target is None else spread(own, per_target):
+        for clip in own_films(clips, target, per_target):
             trials.append(Trial(clip.id, replace(clip, audio=None), target, clip))
     return trials
