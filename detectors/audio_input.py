@@ -6,20 +6,17 @@ level lives on it. Both are taken out by default, at training and at test; the a
 :mod:`doppelbench.detectors.shortcut_features` says what they would have told.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
+from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.level import TARGET_DB, active_span, normalize_level
 from doppelbench.corpora.media import Audio, read_audio
-from doppelbench.engine.cache import ArrayCache, CacheItem, build_cache
-from doppelbench.engine.errors import CacheError
-from doppelbench.engine.hashing import content_key
+from doppelbench.detectors.training_arrays import TrainingArrays, training_arrays
 from doppelbench.engine.trainer import TrainerSettings
 from doppelbench.metrics.signals import RESAMPLER, checked_samples
 
@@ -88,72 +85,26 @@ def heard_arrays(clip: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
     return {"samples": hear(read_audio(found.audio, start=found.start, end=found.end), chosen).samples}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingAudio:
-    """The recordings of both classes as a detector hears them, mapped into memory.
-
-    Attributes:
-        bonafide: float32 arrays of shape (n,).
-        spoof: likewise.
-        key: names the content.
-    """
-
-    bonafide: Sequence[np.ndarray]
-    spoof: Sequence[np.ndarray]
-    key: str
-
-
-def check_classes(
-    bonafide: Sequence[Clip], spoof: Sequence[Clip], media: Literal["audio", "video"] = "audio"
-) -> None:
-    """Refuse classes that cannot be told apart by their sound or by their pictures.
-
-    Raises:
-        InputError: a class is empty, or a recording is in both.
-    """
-    for what, clips in (("bona fide", bonafide), ("spoofed", spoof)):
-        if not clips:
-            raise InputError(f"a detector needs bona fide and spoofed clips; there is no {what} one")
-    places = [{(getattr(clip, media), clip.start, clip.end) for clip in side} for side in (bonafide, spoof)]
-    both = sorted(str(place[0]) for place in places[0] & places[1] if place[0] is not None)
-    if both:
-        raise InputError(f"{both[0]}: is given as bona fide and as spoof")
-
-
 def training_audio(
     bonafide: Sequence[Clip], spoof: Sequence[Clip], settings: InputSettings, trainer: TrainerSettings
-) -> TrainingAudio:
+) -> TrainingArrays:
     """Prepare (or find) the clips of both classes under the directory of a training.
+
+    Returns:
+        Recordings as a detector hears them, float32 of shape (n,).
 
     Raises:
         InputError: a class has no clip that can be used, or a recording is in both.
     """
-    check_classes(bonafide, spoof)
-    sides = {"bona fide": bonafide, "spoofed": spoof}
-    caches = {what: _prepared(clips, what, settings, trainer) for what, clips in sides.items()}
-    arrays = [
-        [cache[name]["samples"] for name in map(_name, clips) if name in cache]
-        for clips, cache in zip(sides.values(), caches.values(), strict=True)
-    ]
-    return TrainingAudio(arrays[0], arrays[1], "|".join(cache.key for cache in caches.values()))
-
-
-def _name(clip: Clip) -> str:
-    """People may give their clips the same ids."""
-    return f"{clip.speaker}/{clip.id}"
-
-
-def _prepared(
-    clips: Sequence[Clip], what: str, settings: InputSettings, trainer: TrainerSettings
-) -> ArrayCache:
-    items = [CacheItem(_name(clip), {"clip": asdict(clip), "settings": asdict(settings)}) for clip in clips]
-    described = [(clip.speaker, clip.id, clip.sha256 or clip.audio, clip.start, clip.end) for clip in clips]
-    key = content_key("heard", what, described, asdict(settings), TARGET_DB, RESAMPLER)[:16]
-    try:
-        cache = build_cache(trainer.directory / "features", key, items, heard_arrays)
-    except CacheError as error:
-        raise InputError(f"no {what} clip can be used for training: {error}") from None
-    for name, reason in cache.failed.items():
-        message = f"{what} clip {name} is left out of the training: {reason}"
-        warnings.warn(message, LeftOutWarning, stacklevel=3)
-    return cache
+    arrays, _ = training_arrays(
+        bonafide,
+        spoof,
+        heard_arrays,
+        asdict(settings),
+        trainer,
+        field="samples",
+        media="audio",
+        kind=("heard",),
+        rules=(TARGET_DB, RESAMPLER),
+    )
+    return arrays

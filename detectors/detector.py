@@ -139,6 +139,10 @@ class Detector(ABC):
             InputError: a file is missing, damaged, or of another detector.
         """
 
+    def not_fitted(self) -> InputError:
+        """What is raised when a detector is used before it was fitted."""
+        return InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
+
     def explain(self, audio: Audio) -> Explanation:
         """Say which parts of a recording its score came from; by occlusion where a detector knows no better.
 

@@ -20,19 +20,14 @@ import numpy as np
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import (
     DoppelbenchError,
-    InputError,
-    LeftOutWarning,
     MediaError,
     WholePictureWarning,
 )
 from doppelbench.corpora.faces import DETECTION_FRAMES
 from doppelbench.corpora.films import Framing, Square, crop_square, face_square
 from doppelbench.corpora.media import Video
-from doppelbench.detectors.audio_input import check_classes
+from doppelbench.detectors.training_arrays import TrainingArrays, training_arrays
 from doppelbench.detectors.video_detector import check_film, read_film
-from doppelbench.engine.cache import ArrayCache, CacheItem, build_cache
-from doppelbench.engine.errors import CacheError
-from doppelbench.engine.hashing import content_key
 from doppelbench.engine.trainer import TrainerSettings
 
 # Raised whenever the same clip would become other pictures.
@@ -122,65 +117,36 @@ def face_arrays(clip: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[st
     return {"pictures": faces.pictures, "found": np.array([faces.found])}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingFaces:
-    """The faces of both classes, mapped into memory.
-
-    Attributes:
-        bonafide: of each clip, uint8 of shape (n, picture, picture, 3).
-        spoof: likewise.
-        key: names the content.
-    """
-
-    bonafide: Sequence[np.ndarray]
-    spoof: Sequence[np.ndarray]
-    key: str
-
-
 def training_faces(
     bonafide: Sequence[Clip], spoof: Sequence[Clip], settings: FaceSettings, trainer: TrainerSettings
-) -> TrainingFaces:
+) -> TrainingArrays:
     """Cut (or find) the faces of both classes under the directory of a training.
 
     Clips without a film that can be used are left out, and those without a face taken whole, with a warning.
 
+    Returns:
+        Faces of each clip, uint8 of shape (n, picture, picture, 3).
+
     Raises:
         InputError: a class has no clip that can be used, or a film is in both.
     """
-    check_classes(bonafide, spoof, "video")
-    sides = {"bona fide": bonafide, "spoofed": spoof}
-    caches = {what: _prepared(clips, what, settings, trainer) for what, clips in sides.items()}
-    arrays = [
-        [cache[name]["pictures"] for name in map(_name, clips) if name in cache]
-        for clips, cache in zip(sides.values(), caches.values(), strict=True)
-    ]
-    return TrainingFaces(arrays[0], arrays[1], "|".join(cache.key for cache in caches.values()))
-
-
-def _name(clip: Clip) -> str:
-    """People may give their clips the same ids."""
-    return f"{clip.speaker}/{clip.id}"
-
-
-def _prepared(
-    clips: Sequence[Clip], what: str, settings: FaceSettings, trainer: TrainerSettings
-) -> ArrayCache:
-    items = [CacheItem(_name(clip), {"clip": asdict(clip), "settings": asdict(settings)}) for clip in clips]
-    described = [(clip.speaker, clip.id, clip.sha256 or clip.video, clip.start, clip.end) for clip in clips]
-    key = content_key("faces", VERSION, what, described, asdict(settings))[:16]
-    try:
-        cache = build_cache(trainer.directory / "features", key, items, face_arrays)
-    except CacheError as error:
-        raise InputError(f"no {what} clip can be used for training: {error}") from None
-    for name, reason in cache.failed.items():
-        message = f"{what} clip {name} is left out of the training: {reason}"
-        warnings.warn(message, LeftOutWarning, stacklevel=3)
-    without = [name for name in cache if not cache[name]["found"][0]] if settings.find_faces else []
-    if without:
-        warnings.warn(
-            f"no face was found in {len(without)} of {len(cache)} {what} clips, whose whole pictures are "
-            f"taken: {', '.join(without[:5])}{' ...' if len(without) > 5 else ''}",
-            WholePictureWarning,
-            stacklevel=3,
-        )
-    return cache
+    arrays, caches = training_arrays(
+        bonafide,
+        spoof,
+        face_arrays,
+        asdict(settings),
+        trainer,
+        field="pictures",
+        media="video",
+        kind=("faces", VERSION),
+    )
+    for what, cache in caches.items() if settings.find_faces else ():
+        without = [name for name in cache if not cache[name]["found"][0]]
+        if without:
+            warnings.warn(
+                f"no face was found in {len(without)} of {len(cache)} {what} clips, whose whole pictures are "
+                f"taken: {', '.join(without[:5])}{' ...' if len(without) > 5 else ''}",
+                WholePictureWarning,
+                stacklevel=3,
+            )
+    return arrays

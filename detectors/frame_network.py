@@ -5,8 +5,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import lightning as L
 import numpy as np
@@ -15,24 +14,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import DoppelbenchError, InputError, WholePictureWarning
+from doppelbench.corpora.errors import DoppelbenchError, WholePictureWarning
 from doppelbench.corpora.media import Video
 from doppelbench.detectors.detector import Explanation, PictureRelevance
 from doppelbench.detectors.face_input import (
     Faces,
     FaceSettings,
-    TrainingFaces,
     cut_faces,
     spread_frames,
     training_faces,
 )
 from doppelbench.detectors.film_occlusion import CELLS, cover_cells
 from doppelbench.detectors.losses import Head, OneLogit
-from doppelbench.detectors.network_detector import DetectorNetwork
-from doppelbench.detectors.saving import reading_saved, save_detector
+from doppelbench.detectors.network_detector import DetectorNetwork, TrainedNetwork
+from doppelbench.detectors.training_arrays import TrainingArrays
 from doppelbench.detectors.video_detector import VideoDetector, read_film
 from doppelbench.engine.hashing import content_key
-from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
 FRAMES_AT_ONCE = 16
@@ -161,7 +158,7 @@ class LabelledFaces:
     Bona fide and spoofed pictures take turns, clips of a class are drawn alike, and frames of a clip.
     """
 
-    def __init__(self, faces: TrainingFaces, settings: FrameSettings, seed: int) -> None:
+    def __init__(self, faces: TrainingArrays, settings: FrameSettings, seed: int) -> None:
         self.faces = faces
         self.settings = settings
         self.seed = seed
@@ -188,7 +185,7 @@ class FrameScores:
     scores: np.ndarray
 
 
-class FrameDetector(VideoDetector):
+class FrameDetector(VideoDetector, TrainedNetwork):
     """A detector made of a network that sees one face at a time; a film has the mean of its frames' scores.
 
     Subclasses say how the network is built.
@@ -196,10 +193,6 @@ class FrameDetector(VideoDetector):
 
     settings_class: ClassVar[type[FrameSettings]]
     settings: FrameSettings
-
-    def __init__(self, settings: FrameSettings) -> None:
-        self.settings = settings
-        self.network: DetectorNetwork | None = None
 
     @classmethod
     @abstractmethod
@@ -229,16 +222,6 @@ class FrameDetector(VideoDetector):
         )
         self.network = network.eval().cpu()
         return record
-
-    def fitted(self) -> DetectorNetwork:
-        """Return the network, ready to score.
-
-        Raises:
-            InputError: there is none yet.
-        """
-        if self.network is None:
-            raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
-        return self.network.eval()
 
     def score_film(self, film: Video) -> float:
         """The mean of the frames' scores; see :meth:`VideoDetector.score_film`."""
@@ -299,17 +282,3 @@ class FrameDetector(VideoDetector):
                 relevance=cover_cells(lambda pictures: float(self.picture_scores(pictures).mean()), few),
             ),
         )
-
-    def save(self, directory: Path) -> None:
-        """Write ``weights.safetensors`` and ``config.json``."""
-        save_detector(directory, self.spec.name, self.settings, self.fitted().state_dict())
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        """Read what :meth:`save` wrote."""
-        with reading_saved(directory, cls.spec.name) as (config, tensors):
-            detector = cls(settings_from_dict(cls.settings_class, config["settings"]))
-            network = cls.build(detector.settings)
-            network.load_state_dict(tensors)
-            detector.network = network.eval()
-        return detector

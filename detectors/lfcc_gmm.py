@@ -128,7 +128,7 @@ class LfccGmm(Detector):
             MediaError: as :meth:`Detector.score`.
         """
         if not self.mixtures:
-            raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
+            raise self.not_fitted()
         heard = hear(audio, self.settings.input)
         lfcc = self.settings.lfcc
         if heard.samples.size < lfcc.window:
@@ -156,7 +156,7 @@ class LfccGmm(Detector):
     def save(self, directory: Path) -> None:
         """Write ``weights.safetensors`` and ``config.json``."""
         if not self.mixtures:
-            raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
+            raise self.not_fitted()
         tensors = {
             f"{name}.{part}": getattr(mixture, part)
             for name, mixture in self.mixtures.items()

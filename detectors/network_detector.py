@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.corpora.errors import DoppelbenchError
 from doppelbench.corpora.media import Audio
 from doppelbench.detectors.audio_input import (
     InputSettings,
-    TrainingAudio,
     crop_indices,
     hear,
     random_crop,
@@ -25,6 +24,7 @@ from doppelbench.detectors.audio_input import (
 from doppelbench.detectors.detector import Detector, Explanation
 from doppelbench.detectors.losses import Head
 from doppelbench.detectors.saving import reading_saved, save_detector
+from doppelbench.detectors.training_arrays import TrainingArrays
 from doppelbench.engine.hashing import content_key
 from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
@@ -122,7 +122,7 @@ class DetectorModule(L.LightningModule):
 class LabelledCrops:
     """Batches (waveforms, labels) as a pure function of seed and step; label 1 is bona fide."""
 
-    def __init__(self, audio: TrainingAudio, settings: NetworkSettings, seed: int) -> None:
+    def __init__(self, audio: TrainingArrays, settings: NetworkSettings, seed: int) -> None:
         self.audio = audio
         self.settings = settings
         self.seed = seed
@@ -142,13 +142,13 @@ class LabelledCrops:
         return torch.from_numpy(np.stack(crops)), torch.from_numpy(labels.astype(np.int64))
 
 
-class NetworkDetector(Detector):
-    """A detector made of a network; subclasses say how it is built."""
+class TrainedNetwork(Detector):
+    """A detector whose network is kept with its settings; subclasses say how it is built and trained."""
 
-    settings_class: ClassVar[type[NetworkSettings]]
-    settings: NetworkSettings
+    settings_class: ClassVar[type[Any]]
+    settings: Any
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, settings: Any) -> None:
         self.settings = settings
         self.network: DetectorNetwork | None = None
 
@@ -156,6 +156,37 @@ class NetworkDetector(Detector):
     @abstractmethod
     def build(cls, settings: Any) -> DetectorNetwork:
         """Make the network with weights from torch's random state."""
+
+    def fitted(self) -> DetectorNetwork:
+        """Return the network, ready to score.
+
+        Raises:
+            InputError: there is none yet.
+        """
+        if self.network is None:
+            raise self.not_fitted()
+        return self.network.eval()
+
+    def save(self, directory: Path) -> None:
+        """Write ``weights.safetensors`` and ``config.json``."""
+        save_detector(directory, self.spec.name, self.settings, self.fitted().state_dict())
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read what :meth:`save` wrote."""
+        with reading_saved(directory, cls.spec.name) as (config, tensors):
+            detector = cls(settings_from_dict(cls.settings_class, config["settings"]))
+            network = cls.build(detector.settings)
+            network.load_state_dict(tensors)
+            detector.network = network.eval()
+        return detector
+
+
+class NetworkDetector(TrainedNetwork):
+    """A detector made of a network that hears waveforms."""
+
+    settings_class: ClassVar[type[NetworkSettings]]
+    settings: NetworkSettings
 
     def start(self) -> DetectorNetwork:
         """Make the network that a training begins with."""
@@ -179,16 +210,6 @@ class NetworkDetector(Detector):
         record = train(module, LabelledCrops(audio, settings, trainer.seed), chosen)
         self.network = network.eval().cpu()
         return record
-
-    def fitted(self) -> DetectorNetwork:
-        """Return the network, ready to score.
-
-        Raises:
-            InputError: there is none yet.
-        """
-        if self.network is None:
-            raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
-        return self.network.eval()
 
     def positions(self, samples: int) -> np.ndarray:
         """Indices of what the network hears of a recording of so many samples."""
@@ -234,20 +255,6 @@ class NetworkDetector(Detector):
             relevance=relevance.reshape(len(relevance), EXPLAINED_BANDS, -1).sum(axis=2),
             method="gradient-times-input",
         )
-
-    def save(self, directory: Path) -> None:
-        """Write ``weights.safetensors`` and ``config.json``."""
-        save_detector(directory, self.spec.name, self.settings, self.fitted().state_dict())
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        """Read what :meth:`save` wrote."""
-        with reading_saved(directory, cls.spec.name) as (config, tensors):
-            detector = cls(settings_from_dict(cls.settings_class, config["settings"]))
-            network = cls.build(detector.settings)
-            network.load_state_dict(tensors)
-            detector.network = network.eval()
-        return detector
 
 
 def _device(network: nn.Module) -> torch.device:

@@ -28,7 +28,6 @@ import numpy as np
 import torch
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.media import Audio
 from doppelbench.detectors.audio_input import InputSettings, hear, training_audio
 from doppelbench.detectors.detector import Detector, DetectorSpec
@@ -121,7 +120,7 @@ class SerraStatistics(Detector):
             MediaError: as :meth:`Detector.score`.
         """
         if self.classifier is None:
-            raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
+            raise self.not_fitted()
         found = self.classifier
         row = self._features(hear(audio, self.settings.input).samples)
         difference = found.weights[0] - found.weights[1]
@@ -139,7 +138,7 @@ class SerraStatistics(Detector):
     def save(self, directory: Path) -> None:
         """Write ``weights.safetensors`` and ``config.json``."""
         if self.classifier is None:
-            raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
+            raise self.not_fitted()
         found = self.classifier
         tensors = {
             name: torch.from_numpy(np.ascontiguousarray(getattr(found, name)))

@@ -8,7 +8,6 @@ al., "Speech is silver, silence is golden", ASVspoof workshop 2021).
 """
 
 import hashlib
-import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +18,14 @@ import numpy as np
 import torch
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
+from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Audio, read_audio
-from doppelbench.detectors.audio_input import InputSettings, check_classes, training_audio
+from doppelbench.detectors.audio_input import InputSettings, training_audio
 from doppelbench.detectors.detector import Detector, DetectorSpec
 from doppelbench.detectors.registry import register
 from doppelbench.detectors.saving import reading_saved, save_detector
 from doppelbench.detectors.shortcut_features import measure
+from doppelbench.detectors.training_arrays import CLASSES, check_classes, usable_values
 from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings
 from doppelbench.metrics.signals import checked_samples
@@ -92,25 +92,16 @@ class Logistic(Detector):
     def fit(self, bonafide: Sequence[Clip], spoof: Sequence[Clip], trainer: TrainerSettings) -> None:
         """Fit slope and intercept; see :meth:`Detector.fit`."""
         check_classes(bonafide, spoof, self.spec.media)
-        sides = [self._numbers(clips, name) for clips, name in ((bonafide, "bona fide"), (spoof, "spoofed"))]
+        sides = [
+            np.array(usable_values(clips, what, self.clip_number))
+            for what, clips in zip(CLASSES, (bonafide, spoof), strict=True)
+        ]
         together = np.concatenate(sides)
         mean, scale = float(together.mean()), float(together.std()) or 1.0
         slope, intercept = logistic(
             (sides[0] - mean) / scale, (sides[1] - mean) / scale, self.settings.penalty
         )
         self.weights = {"mean": mean, "scale": scale, "slope": slope, "intercept": intercept}
-
-    def _numbers(self, clips: Sequence[Clip], what: str) -> np.ndarray:
-        found = []
-        for clip in clips:
-            try:
-                found.append(self.clip_number(clip))
-            except MediaError as error:
-                message = f"{what} clip {clip.speaker}/{clip.id} is left out of the training: {error.reason}"
-                warnings.warn(message, LeftOutWarning, stacklevel=3)
-        if not found:
-            raise InputError(f"a detector needs bona fide and spoofed clips; no {what} one can be used")
-        return np.array(found)
 
     def fitted(self) -> dict[str, float]:
         """Return mean and scale of the number, slope and intercept.
@@ -119,7 +110,7 @@ class Logistic(Detector):
             InputError: there are none yet.
         """
         if self.weights is None:
-            raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
+            raise self.not_fitted()
         return self.weights
 
     def logit(self, number: float) -> float:
@@ -179,15 +170,16 @@ class OneFeature(OneNumber):
         return value
 
 
-def _spec(name: str, title: str, **more: Any) -> DetectorSpec:
-    return DetectorSpec(name, title, PRESETS, PAPER, rate=None, trivial=True, **more)
+def trivial_spec(name: str, title: str, **more: Any) -> DetectorSpec:
+    """What every trivial detector says of itself, and ``more``."""
+    return DetectorSpec(name, title, PRESETS, **{"paper": PAPER, "rate": None, "trivial": True, **more})
 
 
 @register
 class LoudnessOnly(OneFeature):
     """Hears the active level alone."""
 
-    spec: ClassVar[DetectorSpec] = _spec("loudness-only", "Level alone")
+    spec: ClassVar[DetectorSpec] = trivial_spec("loudness-only", "Level alone")
     feature = "level"
 
 
@@ -195,7 +187,7 @@ class LoudnessOnly(OneFeature):
 class DurationOnly(OneFeature):
     """Hears the duration alone."""
 
-    spec: ClassVar[DetectorSpec] = _spec("duration-only", "Duration alone")
+    spec: ClassVar[DetectorSpec] = trivial_spec("duration-only", "Duration alone")
     feature = "duration"
 
 
@@ -203,7 +195,7 @@ class DurationOnly(OneFeature):
 class LeadingSilenceOnly(OneFeature):
     """Hears the silence before the first sound alone."""
 
-    spec: ClassVar[DetectorSpec] = _spec("leading-silence-only", "Leading silence alone")
+    spec: ClassVar[DetectorSpec] = trivial_spec("leading-silence-only", "Leading silence alone")
     feature = "leading_silence"
 
 
@@ -211,7 +203,7 @@ class LeadingSilenceOnly(OneFeature):
 class BandwidthOnly(OneFeature):
     """Hears the highest frequency alone."""
 
-    spec: ClassVar[DetectorSpec] = _spec("bandwidth-only", "Bandwidth alone")
+    spec: ClassVar[DetectorSpec] = trivial_spec("bandwidth-only", "Bandwidth alone")
     feature = "bandwidth"
 
 
@@ -219,7 +211,7 @@ class BandwidthOnly(OneFeature):
 class RandomScores(Detector):
     """Gives every recording a number that follows from its samples and a seed alone."""
 
-    spec: ClassVar[DetectorSpec] = _spec("random", "Random scores", score_kind="raw")
+    spec: ClassVar[DetectorSpec] = trivial_spec("random", "Random scores", score_kind="raw")
 
     def __init__(self, settings: TrivialSettings) -> None:
         self.settings = settings
@@ -243,7 +235,7 @@ class RandomScores(Detector):
             InputError: there is none yet.
         """
         if self.seed is None:
-            raise InputError(f"the detector {self.spec.name} is not fitted; fit or load it first")
+            raise self.not_fitted()
         return self.seed
 
     def draw(self, content: np.ndarray) -> float:

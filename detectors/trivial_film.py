@@ -6,17 +6,16 @@ regression on one feature of :mod:`doppelbench.detectors.video_shortcuts`, taken
 came: neither cut nor resized.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
+from doppelbench.corpora.errors import MediaError
 from doppelbench.corpora.media import Video
-from doppelbench.detectors.audio_input import check_classes
 from doppelbench.detectors.detector import DetectorSpec
 from doppelbench.detectors.registry import register
-from doppelbench.detectors.trivial import PRESETS, Logistic, RandomScores
+from doppelbench.detectors.training_arrays import CLASSES, check_classes, usable_values
+from doppelbench.detectors.trivial import Logistic, RandomScores, trivial_spec
 from doppelbench.detectors.video_detector import VideoDetector, check_film, read_film
 from doppelbench.detectors.video_shortcuts import measure_film
 from doppelbench.engine.trainer import TrainerSettings
@@ -52,7 +51,7 @@ class OneFilmFeature(VideoDetector, Logistic):
 
 
 def _spec(name: str, title: str, **more: Any) -> DetectorSpec:
-    return DetectorSpec(name, title, PRESETS, PAPER, rate=None, trivial=True, media="video", **more)
+    return trivial_spec(name, title, paper=PAPER, media="video", **more)
 
 
 @register
@@ -88,17 +87,8 @@ class RandomFilmScores(VideoDetector, RandomScores):
     def fit(self, bonafide: Sequence[Clip], spoof: Sequence[Clip], trainer: TrainerSettings) -> None:
         """Take the seed; films are read all the same, so that bad ones are refused as everywhere."""
         check_classes(bonafide, spoof, "video")
-        for what, clips in (("bona fide", bonafide), ("spoofed", spoof)):
-            used = 0
-            for clip in clips:
-                try:
-                    read_film(clip)
-                    used += 1
-                except MediaError as error:
-                    message = f"{what} clip {clip.speaker}/{clip.id} is left out of the training: "
-                    warnings.warn(message + error.reason, LeftOutWarning, stacklevel=2)
-            if not used:
-                raise InputError(f"a detector needs bona fide and spoofed clips; no {what} one can be used")
+        for what, clips in zip(CLASSES, (bonafide, spoof), strict=True):
+            usable_values(clips, what, lambda clip: read_film(clip).fps)
         self.seed = trainer.seed
 
     def score_film(self, film: Video) -> float:

@@ -14,8 +14,9 @@ from doppelbench.corpora.errors import DoppelbenchError, InputError, WholePictur
 from doppelbench.corpora.media import Video
 from doppelbench.detectors.detector import Explanation
 from doppelbench.detectors.face_input import FaceSettings
-from doppelbench.detectors.frame_network import HEADS, LabelledFaces, TrainingFaces, changed
+from doppelbench.detectors.frame_network import HEADS, LabelledFaces, changed
 from doppelbench.detectors.mesonet import PUBLISHED, TINY, Inception, Meso4, MesoInception4
+from doppelbench.detectors.training_arrays import TrainingArrays
 from doppelbench.detectors.video_contract import CHECKS, Material, make_material
 from doppelbench.engine.trainer import seeded
 
@@ -179,7 +180,7 @@ def faces_of(numbers: range) -> list[np.ndarray]:
 
 def test_classes_take_turns_and_a_batch_follows_from_seed_and_step() -> None:
     settings = replace(TINY, batch_size=5, augment=0.0)
-    data = LabelledFaces(TrainingFaces(faces_of(range(200, 203)), faces_of(range(20)), "k"), settings, 7)
+    data = LabelledFaces(TrainingArrays(faces_of(range(200, 203)), faces_of(range(20)), "k"), settings, 7)
     pictures, labels = data.batch(0, 0, 1)
     assert (labels.tolist(), data.batch(1, 0, 1)[1].tolist()) == ([0, 1, 0, 1, 0], [1, 0, 1, 0, 1])
     assert ((255 * pictures.amax(dim=(1, 2, 3)) > 199.5) == (labels == 1)).all()
