@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from doppelbench.benchmark.detection_folder import PLAIN, TRACK, TRIALS
 from doppelbench.corpora.errors import DoppelbenchError, InputError
+from doppelbench.engine.run import FIGURES, RECORD
 from doppelbench.leaderboards.result import (
     StoredResult,
     SystemItems,
@@ -35,12 +37,10 @@ if TYPE_CHECKING:
     from doppelbench.engine.run import FigureRow, RunInfo
     from doppelbench.leaderboards.result import Result
 
-RECORD, TRIALS = "run.json", "trials.parquet"
 NO_ITEMS = (
     "{name}: the items were not kept, so that its systems are told apart by overlapping intervals, without a "
     "paired test"
 )
-DETECTION = "detection"
 # Its systems are the detectors; higher scores mean bona fide, errors are shares.
 DETECTION_TITLE = "Detection: is it real?"
 DETECTION_RANKING = ("eer_asvspoof",)
@@ -55,7 +55,6 @@ DETECTION_METRICS = {
     "accuracy": ("higher", "Accuracy"),
 }
 DETECTION_VERSION = "v1"
-PLAIN = "plain"
 EXAMPLE_TRIALS = 3
 LARGEST_EXAMPLE = 1 << 20
 PREVIEWS = (".mp4", ".flac")
@@ -80,7 +79,7 @@ def results_from_run(folder: Path) -> "list[tuple[Result, Items | None, bool]]":
         raise InputError(f"{folder} is neither a run nor a result: it has no {RECORD}") from None
     except (UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-    if isinstance(record, dict) and record.get("track") == DETECTION:
+    if isinstance(record, dict) and record.get("track") == TRACK:
         return _detection_results(folder, record)
     return [_synthesis_result(folder)]
 
@@ -417,7 +416,7 @@ def _agree(folder: Path, result: "Result", items: Items) -> None:
 
 
 def _detection_results(folder: Path, record: Mapping[str, Any]) -> "list[tuple[Result, Items | None, bool]]":
-    rows = _detection_figures(folder / "figures.csv")
+    rows = _detection_figures(folder / FIGURES)
     trials = None
     if (folder / TRIALS).is_file():
         import pandas as pd
@@ -492,7 +491,7 @@ def _detection_result(
         "schema": 1,
         "name": " ".join(part for part in (name, *task) if part),
         "created": record.get("created") or environment.get("time"),
-        "track": DETECTION,
+        "track": TRACK,
         "track_title": DETECTION_TITLE,
         "corpus": {
             "label": record.get("corpus", {}).get("label") or name,

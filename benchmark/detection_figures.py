@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from doppelbench.benchmark.detection_folder import finding
 from doppelbench.detectors.evaluation import CALIBRATION, RANKING, RATIO_KINDS, evaluate
 from doppelbench.detectors.evaluation_rows import DetectionFigure, EvaluationRow
 from doppelbench.detectors.trials import Trials
@@ -57,7 +58,7 @@ def compute_figures(
         missing = [row for row in test if row["score"] is None]
         if missing:
             message = f"{len(missing)} of {len(test)} clips have no score, such as {missing[0]['id']}: "
-            findings.append(_finding("warning", where, message + missing[0]["reason"]))
+            findings.append(finding("warning", where, message + missing[0]["reason"]))
         scored = [row for row in test if row["score"] is not None]
         for group, name, chosen in _groups(scored):
             row, said = _evaluated(
@@ -70,7 +71,7 @@ def compute_figures(
             head = dict(zip(PLACE, place, strict=True)) | {"group": group, "name": name}
             figures += [{**head, **figure} for figure in row]
             if group == "pooled":
-                findings += [_finding(severity, where, message) for severity, message in said]
+                findings += [finding(severity, where, message) for severity, message in said]
     return figures, findings
 
 
@@ -81,10 +82,6 @@ def _place(row: Row) -> tuple[str, ...]:
 def _by_place(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, ...], list[Row]]]:
     for place, found in groupby(rows, key=_place):
         yield place, list(found)
-
-
-def _finding(severity: str, where: str, message: str) -> dict[str, str]:
-    return {"severity": severity, "where": where, "message": message}
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[tuple[str, str, list[Row]]]:

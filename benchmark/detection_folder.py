@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
-from doppelbench.corpora.errors import InputError
 from doppelbench.engine.errors import RunError
 from doppelbench.engine.files import replacing, write_bytes, write_json
 from doppelbench.engine.run import FIGURES, LOCK, RECORD, safe_name
@@ -25,6 +24,8 @@ from doppelbench.engine.run import FIGURES, LOCK, RECORD, safe_name
 SCHEMA = 1
 TRACK = "detection"
 TRIALS = "trials.parquet"
+# The variant of clips that were not degraded.
+PLAIN = "plain"
 # Columns of the table of trials with their types; only those marked may be null.
 COLUMNS: Mapping[str, tuple[str, bool]] = {
     "protocol": ("text", False),
@@ -134,7 +135,7 @@ class DetectionFolder:
         """Where finished scores are kept until they are in the table of trials."""
         return self.directory / "scores" / _below(detector, protocol, fold) / f"{safe_name(variant)}.json"
 
-    def material(self, clip: str, variant: str = "plain") -> Path:
+    def material(self, clip: str, variant: str = PLAIN) -> Path:
         """Where the prepared (and perhaps degraded) recording of a clip is kept."""
         return self.directory / "material" / safe_name(variant) / f"{safe_name(clip)}.flac"
 
@@ -160,6 +161,11 @@ class DetectionFolder:
         write_bytes(self.directory / FIGURES, text.getvalue().encode())
 
 
+def finding(severity: str, where: str, message: str) -> dict[str, str]:
+    """Something a reader of the figures must know; ``severity`` is ``warning`` or ``note``."""
+    return {"severity": severity, "where": where, "message": message}
+
+
 def read_record(directory: Path) -> dict[str, Any]:
     """Read ``run.json`` of a detection run.
 
@@ -181,25 +187,6 @@ def read_record(directory: Path) -> dict[str, Any]:
             "doppelbench"
         )
     return record
-
-
-def read_trials_table(directory: Path) -> list[dict[str, Any]]:
-    """Read the rows of ``trials.parquet``.
-
-    Raises:
-        InputError: it is not there, damaged, or without a column.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    path = directory / TRIALS
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file; finish the run first")
-    try:
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path, columns=list(COLUMNS)).to_pylist()
-    except (pa.ArrowInvalid, KeyError, OSError) as error:
-        raise InputError(f"{path}: not a table of trials ({error})") from None
-    return rows
 
 
 def _below(detector: str, protocol: str, fold: str) -> Path:

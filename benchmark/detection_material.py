@@ -13,7 +13,7 @@ from typing import Any
 
 from doppelbench.benchmark.detection import audit_rows
 from doppelbench.benchmark.detection_data import Collected, Media
-from doppelbench.benchmark.detection_folder import DetectionFolder
+from doppelbench.benchmark.detection_folder import PLAIN, DetectionFolder, finding
 from doppelbench.benchmark.detection_recipe import DetectionRecipe
 from doppelbench.benchmark.progress import TaskProgress
 from doppelbench.benchmark.tasks import failed_status
@@ -26,7 +26,6 @@ from doppelbench.engine.hashing import content_key
 from doppelbench.engine.pool import Result, Task, run_pool
 
 WORK = "doppelbench.benchmark.detection_work"
-PLAIN = "plain"
 INDEX = "index.json"
 # Raised whenever the same clip would become another file.
 VERSION = 1
@@ -192,11 +191,6 @@ def audit_findings(rows: Sequence[Mapping[str, Any]], media: Media) -> list[dict
             message = f"{', '.join(flagged)} alone tells real from fake; {meaning}."
             found.append(finding("warning", f"audit, {stage}", message))
     return found
-
-
-def finding(severity: str, where: str, message: str) -> dict[str, str]:
-    """Something a reader of the figures must know; ``severity`` is ``warning`` or ``note``."""
-    return {"severity": severity, "where": where, "message": message}
 
 
 def _outcome(result: Result) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from doppelbench.benchmark.forensic_trials import PLAIN, DetectionRun
+from doppelbench.benchmark.detection_folder import PLAIN
+from doppelbench.benchmark.forensic_trials import DetectionRun
 from doppelbench.detectors.evaluation import CALIBRATION, RANKING, evaluate
 from doppelbench.detectors.evaluation_rows import DetectionFigure, Evaluation, EvaluationRow, Finding
 from doppelbench.detectors.trials import Trials

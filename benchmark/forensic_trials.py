@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from doppelbench.benchmark.detection_folder import SCHEMA, TRACK, TRIALS
 from doppelbench.corpora.errors import InputError
+from doppelbench.engine.run import RECORD
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
-RECORD = "run.json"
-TRIALS = "trials.parquet"
-PLAIN = "plain"
 TEXTS = ("protocol", "fold", "detector", "variant", "id", "part", "attack", "speaker", "path", "status")
 OPTIONAL_TEXTS = ("source_speaker", "style", "reason")
 FLAGS = ("bonafide", "control", "speaker_seen")
@@ -79,7 +77,7 @@ def _read_record(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: there is no such file; a detection run has one") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(record, dict) or record.get("track") != "detection":
+    if not isinstance(record, dict) or record.get("track") != TRACK:
         raise InputError(f"{path}: is not the record of a detection run; its track is not 'detection'")
     if record.get("schema") != SCHEMA:
         raise InputError(f"{path}: has schema {record.get('schema')!r}; this version reads {SCHEMA}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from scipy.signal import butter, sosfiltfilt
 from synthetic_corpus import RATE, TALKERS, speak
@@ -18,7 +19,7 @@ from doppelbench.benchmark.cli import app
 from doppelbench.benchmark.config import ConfigError
 from doppelbench.benchmark.detection_casework import in_words, read_calibration, score_folder
 from doppelbench.benchmark.detection_data import from_folders, from_run, from_table, join
-from doppelbench.benchmark.detection_folder import read_record, read_trials_table
+from doppelbench.benchmark.detection_folder import TRIALS, read_record
 from doppelbench.benchmark.detection_recipe import DetectionRecipe, DetectorChoice, MaterialChoice
 from doppelbench.benchmark.detection_run import execute
 from doppelbench.corpora.errors import DoppelbenchError, InputError
@@ -213,6 +214,10 @@ def test_a_silent_clip_has_a_status_and_no_score(done: Any, in_process: Any, tmp
     rows = [row for row in read_trials_table(tmp_path / "run") if row["id"] == test["id"]]
     assert {(row["status"], row["score"], row["llr"]) for row in rows} == {("silent", None, None)}
     assert any("cannot be used" in item["message"] for item in read_record(tmp_path / "run")["findings"])
+
+
+def read_trials_table(folder: Path) -> list[dict[str, Any]]:
+    return pyarrow.parquet.read_table(folder / TRIALS).to_pylist()
 
 
 def fake_run(folder: Path, *, outputs: bool = True, track: str = "voice-conversion") -> Path:
