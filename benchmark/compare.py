@@ -299,10 +299,10 @@ def comparison_table(rows: Sequence[Comparison], *, people: bool) -> list[dict[s
             "base": format_value(row.base, row.unit),
             "value": format_value(row.value, row.unit),
             "unit": row.unit,
-            "difference": _signed(row.difference, row.unit),
+            "difference": format_signed(row.difference, row.unit),
             "95 % interval": ""
             if row.low is None
-            else f"{_signed(row.low, row.unit)} to {_signed(row.high, row.unit)}",
+            else f"{format_signed(row.low, row.unit)} to {format_signed(row.high, row.unit)}",
             "p": format_p(row.p),
             "adjusted p": format_p(row.adjusted_p),
             "dz": "–" if row.effect is None else f"{row.effect:+.2f}",
@@ -322,6 +322,12 @@ def format_p(p: float | None) -> str:
     if p is None:
         return "–"
     return f"{p:.4f}" if p >= 0.00005 else "< 0.0001"
+
+
+def format_signed(value: float | None, unit: str) -> str:
+    """Format a difference with its sign."""
+    text = format_value(value, unit)
+    return f"+{text}" if value is not None and value > 0 else text
 
 
 def signature_difference(first: str, second: str) -> str:
@@ -455,8 +461,3 @@ def _check_names(
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
                 raise InputError(f"no run has scores of the {what} {name!r}; {hint}")
-
-
-def _signed(value: float | None, unit: str) -> str:
-    text = format_value(value, unit)
-    return f"+{text}" if value is not None and value > 0 else text

@@ -115,6 +115,13 @@ class SystemConfig(Section):
         description="for a system with one model for each target: simulated recording conditions that its "
         "clips are spread over",
     )
+    seeds: int = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="trainings that differ in nothing but the seed, each a row of its own; contrasts take "
+        "them together",
+    )
 
     @field_validator("vocoder", mode="before")
     @classmethod
@@ -125,6 +132,10 @@ class SystemConfig(Section):
     def key(self) -> str:
         """Name of this entry in the run folder and in tables."""
         return self.label or self.name
+
+    def seed_key(self, number: int) -> str:
+        """Name of the training with the seed of that number; the first has the name of the entry."""
+        return self.key if number == 0 else f"{self.key}-seed-{number}"
 
 
 class TrialsConfig(Section):
@@ -163,6 +174,16 @@ class AbTestConfig(Section):
     systems: tuple[str, str]
     question: str = "Which of the two do you prefer?"
     trials: int = Field(default=24, ge=1, description="pairs at most, spread evenly over the targets")
+
+
+class ContrastConfig(Section):
+    """Systems of the run that are compared with one of them, trial by trial."""
+
+    base: str = Field(description="the system, by its label, that the others are compared with")
+    systems: list[str] = Field(min_length=1)
+    metrics: list[str] | None = Field(
+        default=None, description="by which; those that rank the track when missing"
+    )
 
 
 class ListeningConfig(Section):
@@ -222,6 +243,10 @@ class Recipe(Section):
     classifier: ClassifierConfig = Field(default_factory=ClassifierConfig)
     metrics: list[str] | None = Field(default=None, description="those of the track when missing")
     ab_tests: list[AbTestConfig] = Field(default_factory=list, description="sheets for listeners")
+    contrasts: list[ContrastConfig] = Field(
+        default_factory=list,
+        description="comparisons that the experiment is made for; all are corrected together",
+    )
     listening: list[ListeningConfig] = Field(default_factory=list, description="listening tests to make")
     reprojection: ReprojectionConfig = Field(default_factory=ReprojectionConfig)
     recognizer: str = "pocketsphinx"
@@ -253,7 +278,7 @@ class Recipe(Section):
     @field_validator("systems")
     @classmethod
     def _keys_are_unique(cls, value: list[SystemConfig]) -> list[SystemConfig]:
-        keys = [entry.key for entry in value]
+        keys = [entry.seed_key(number) for entry in value for number in range(entry.seeds)]
         doubled = sorted({key for key in keys if keys.count(key) > 1})
         if doubled:
             raise ValueError(f"two systems are called {', '.join(doubled)}; give them a label")
@@ -269,6 +294,23 @@ class Recipe(Section):
                     f"ab_tests compares {' and '.join(test.systems)}; expected two systems among "
                     f"{', '.join(sorted(known))}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _contrasts_are_of_the_run(self) -> Self:
+        known = {entry.key for entry in self.systems}
+        if self.reference_rows:
+            from doppelbench.benchmark.tracks.registry import TRACKS
+
+            known |= set(TRACKS[self.track][0].reference_rows)
+        for contrast in self.contrasts:
+            unknown = sorted({contrast.base, *contrast.systems} - known)
+            if unknown:
+                raise ValueError(
+                    f"contrasts: no system {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+                )
+            if contrast.base in contrast.systems:
+                raise ValueError(f"contrasts: {contrast.base} is compared with itself")
         return self
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from doppelbench.benchmark.budget import COLUMNS, budget_table
+from doppelbench.benchmark.contrasts import contrast_table
 from doppelbench.benchmark.tables import format_value, render
 from doppelbench.engine.files import write_bytes
 from doppelbench.leaderboards.published_figures import PublishedTable
@@ -15,6 +16,12 @@ from doppelbench.leaderboards.published_figures import PublishedTable
 FAIRNESS = (
     "Zero-shot: nobody who speaks in the trials was heard in training. Extra data: somebody else than the "
     "target was heard in training."
+)
+
+CONTRASTS = (
+    "Trial by trial, the mean of a system's trainings where it has several seeds; intervals and p-values are "
+    "those of the trials with these trainings given. By seed: the difference of the first trainings, of the "
+    "second, and so on. The p-values are corrected over the rows of this table by Holm's method."
 )
 
 
@@ -56,7 +63,7 @@ def write_experiment(
 
     Args:
         folder: the run folder.
-        record: name, corpus, systems, metrics, ``budget`` and ``published`` of the run.
+        record: name, corpus, systems, metrics, ``contrasts``, ``budget`` and ``published`` of the run.
         figures: rows of :func:`doppelbench.benchmark.figures.compute_figures`.
 
     Returns:
@@ -77,6 +84,7 @@ def write_experiment(
         f"# {record['name']}",
         f"Measured on corpus {record['corpus']['label']}: value [95 % interval], scored of expected items.",
         render(shown, "md"),
+        *contrasts_part(record["contrasts"]),
         *budget_part(record["budget"]),
         *published_part(record["published"], record["corpus"]["label"]),
     ]
@@ -91,6 +99,11 @@ def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
+
+
+def contrasts_part(contrasts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The comparisons that the experiment is made for, as Markdown."""
+    return ["## Contrasts", render(contrast_table(contrasts), "md"), CONTRASTS] if contrasts else []
 
 
 def budget_part(budget: Sequence[Mapping[str, Any]]) -> list[str]:

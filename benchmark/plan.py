@@ -31,7 +31,10 @@ READOUT = "mouth-readout"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the table: a system with its preset and what it needs."""
+    """One row of the table: a system with its preset and what it needs.
+
+    ``replicate_of`` names the row that this one differs from in its seed alone.
+    """
 
     key: str
     name: str
@@ -42,6 +45,13 @@ class Entry:
     vocoder: VocoderConfig | None = None
     hear: tuple[str, ...] = ()
     conditions: int = 1
+    seed: int = 0
+    replicate_of: str | None = None
+
+    @property
+    def group(self) -> str:
+        """Key that the trainings of one system with several seeds share."""
+        return self.replicate_of or self.key
 
     def training_of(self, target: str) -> str | None:
         """Key of the model that answers trials of a target; None for a row that is not trained."""
@@ -315,9 +325,11 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
             raise ConfigError(
                 f"system {config.key} has no model for each target; leave out hear and conditions"
             )
-        entries.append(
+        if config.seeds > 1 and not needs & {"target", "speakers", "other-speakers"}:
+            raise ConfigError(f"system {config.key} is not trained; leave out seeds")
+        entries += [
             Entry(
-                config.key,
+                config.seed_key(number),
                 config.name,
                 preset,
                 config.settings,
@@ -326,8 +338,11 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
                 config.vocoder,
                 tuple(config.hear),
                 config.conditions,
+                recipe.seed + number,
+                config.key if number else None,
             )
-        )
+            for number in range(config.seeds)
+        ]
     if recipe.reference_rows:
         taken = {entry.key for entry in entries}
         for name in track.reference_rows:

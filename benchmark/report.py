@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from doppelbench.benchmark.budget import budget_table
-from doppelbench.benchmark.experiment_tables import FAIRNESS, differing_corpora
+from doppelbench.benchmark.contrasts import contrast_table
+from doppelbench.benchmark.experiment_tables import CONTRASTS, FAIRNESS, differing_corpora
 from doppelbench.benchmark.film_examples import film_example
 from doppelbench.benchmark.tables import format_value
 from doppelbench.benchmark.tracks.registry import TRACKS
@@ -322,6 +323,8 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
         rows=table_rows(figures, systems, metrics),
         budget=budget_table(record["budget"]),
         fairness=FAIRNESS,
+        contrasts=contrast_table(record["contrasts"]),
+        about_contrasts=CONTRASTS,
         corpora_differ=differing_corpora(record["published"], record["corpus"]["label"]),
         trade_off=trade_off_plot(figures, systems),
         intervals=[plot for name in metrics if (plot := interval_plot(name, figures, systems))],

@@ -16,6 +16,7 @@ from doppelbench.baselines.vocoders.registry import find_vocoder
 from doppelbench.benchmark.ab_sheets import write_ab_sheets
 from doppelbench.benchmark.budget import budget_rows
 from doppelbench.benchmark.config import ConfigError, Recipe, VocoderConfig
+from doppelbench.benchmark.contrasts import contrast_rows
 from doppelbench.benchmark.experiment_tables import write_experiment
 from doppelbench.benchmark.figures import compute_figures
 from doppelbench.benchmark.listening_studies import write_listening_tests
@@ -37,8 +38,8 @@ from doppelbench.metrics.registry import metric, metric_options
 if TYPE_CHECKING:
     from doppelbench.metrics.sca import SpeakerClassifier
 
-# Options that change how fast a run is and not what it finds.
-NOT_RESULTS = {"jobs", "item_timeout", "engine", "address"}
+# Options that change how fast a run is, or what is made of its items, and not what it finds.
+NOT_RESULTS = {"jobs", "item_timeout", "engine", "address", "contrasts"}
 STAGES = ("train", "synthesize", "score", "report")
 
 
@@ -109,6 +110,7 @@ def execute(
             run.info.plan["listening"] = write_listening_tests(
                 run.directory, recipe.listening, seed=recipe.seed
             )
+            run.info.plan["contrasts"] = contrast_rows(run.directory, plan)
             write_run_report(run, figures)
         return figures
 
@@ -190,7 +192,7 @@ def train_systems(run: Run, plan: Plan) -> None:
         trainer = {
             **recipe.training.model_dump(),
             "directory": str(directory),
-            "seed": recipe.seed,
+            "seed": training.of.seed if isinstance(training.of, Entry) else recipe.seed,
             "progress": False,
         }
         clips = [asdict(clip) for clip in training.given_clips()]
@@ -616,6 +618,7 @@ def write_run_report(run: Run, figures: Sequence[Mapping[str, Any]]) -> Path:
         **info.plan,
         CLASSIFIER: info.plan.get(CLASSIFIER, {"summary": ""}),
         "budget": info.plan.get("budget", []),
+        "contrasts": info.plan.get("contrasts", []),
         "listening": info.plan.get("listening", []),
         "published": find_published(info.config["published"]) if info.config.get("published") else [],
     }
@@ -645,6 +648,8 @@ def _system_record(entry: Entry) -> dict[str, Any]:
         "vocoder": None if entry.vocoder is None else entry.vocoder.model_dump(),
         "hear": list(entry.hear),
         "conditions": entry.conditions,
+        "seed": entry.seed,
+        "replicate_of": entry.replicate_of,
     }
 
 
