@@ -28,7 +28,7 @@ from doppelbench.engine.pool import Result, Task, run_pool
 WORK = "doppelbench.benchmark.detection_work"
 INDEX = "index.json"
 # Raised whenever the same clip would become another file.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def prepare_clip(
     Returns:
         Status and reason, and what the shortcut audit measures of the clip ``raw`` and ``as_trained``.
     """
+    from doppelbench.corpora.level import normalize_level
     from doppelbench.detectors.audio_input import InputSettings, hear
     from doppelbench.detectors.shortcut_features import measure
 
@@ -62,8 +63,9 @@ def prepare_clip(
         audio = read_audio(found.audio, start=found.start, end=found.end)
         even = Audio(audio.samples - audio.samples.mean(), audio.rate) if level else audio
         heard = hear(even, InputSettings(rate=rate, level=level, trim=trim)).samples
-        # Once more, because what was trimmed had a part in the mean; so little does not change the level.
-        heard = heard - heard.mean() if level else heard
+        # Once more, because what was trimmed had a part in the mean. So little changes the level by less than
+        # 0.0001 dB, which is still enough for a detector of loudness to find.
+        heard = normalize_level(heard - heard.mean(), rate) if level else heard
         kept = heard if seconds is None else heard[: round(seconds * rate)]
         write_audio(output, Audio(kept, rate))
         written = read_audio(output)
