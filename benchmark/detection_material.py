@@ -9,6 +9,7 @@ Prepared clips are kept under the content of what they were made from.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from doppelbench.benchmark.detection import audit_rows
@@ -47,10 +48,14 @@ class Prepared:
 def prepare(run: DetectionFolder, recipe: DetectionRecipe, collected: Collected, media: Media) -> Prepared:
     """Bring every clip into the common form; those that are there are kept.
 
-    Films stay as they are: a run cuts the natural ones and the fakes alike.
+    Films stay as they are, because a run cuts the natural ones and the fakes alike; they are only measured.
     """
     index = _read_index(run)
     form = asdict(recipe.material)
+    files = {
+        sample.id: run.material(sample.id) if media == "audio" else Path(str(sample.clip.video))
+        for sample in collected.samples
+    }
     tasks, keys, record = [], {}, {}
     for sample in collected.samples:
         clip = sample.clip
@@ -59,25 +64,29 @@ def prepare(run: DetectionFolder, recipe: DetectionRecipe, collected: Collected,
         except OSError as error:
             record[sample.id] = {"status": "missing", "reason": str(error), "sha256": ""}
             continue
-        if media == "video":
-            record[sample.id] = {"status": "ok", "reason": "", "sha256": digest}
-            continue
-        key = content_key(VERSION, digest, clip.start, clip.end, form)
-        keys[sample.id] = key
-        known = index.get(sample.id, {})
-        if known.get("key") == key and (known["status"] != "ok" or run.material(sample.id).is_file()):
+        keys[sample.id] = key = content_key(VERSION, digest, clip.start, clip.end, form, media)
+        known, file = index.get(sample.id, {}), files[sample.id]
+        if known.get("key") == key and (known["status"] != "ok" or file.is_file()):
             record[sample.id] = known
-            continue
-        arguments = {"clip": asdict(clip), "output": str(run.material(sample.id)), **form}
-        tasks.append(Task(sample.id, f"{WORK}:prepare_clip", arguments))
+        elif media == "video":
+            tasks.append(Task(sample.id, f"{WORK}:measure_clip", {"path": str(clip.video)}))
+        else:
+            arguments = {"clip": asdict(clip), "output": str(file), **form}
+            tasks.append(Task(sample.id, f"{WORK}:prepare_clip", arguments))
 
     def keep(result: Result) -> None:
         found = _outcome(result)
         if found["status"] == "ok":
-            found["sha256"] = sha256_of(run.material(result.key))
+            found["sha256"] = sha256_of(files[result.key])
         index[result.key] = record[result.key] = {"sha256": "", **found, "key": keys[result.key]}
 
-    _work(tasks, recipe, "preparing clips", keep, lambda: _write_index(run, index))
+    _work(
+        tasks,
+        recipe,
+        "preparing clips" if media == "audio" else "measuring films",
+        keep,
+        lambda: _write_index(run, index),
+    )
     samples = collected.samples
     if media == "audio":
         samples = tuple(
@@ -148,36 +157,39 @@ def failed_clips(prepared: Prepared) -> list[dict[str, str]]:
     return [finding("warning", "clips", message + str(first["reason"]))]
 
 
-def audit_stages(prepared: Prepared) -> list[dict[str, Any]]:
+def audit_stages(prepared: Prepared, media: Media) -> list[dict[str, Any]]:
     """Judge all clips, and the clips of each generator, by each feature alone, raw and as detectors get them.
+
+    Films are given as they came, so there is one stage.
 
     Returns:
         Rows of :func:`doppelbench.benchmark.detection.audit_rows` with ``stage`` and ``attack``, which is
         empty for all generators together.
     """
-    from doppelbench.detectors.shortcut_features import audit
+    from doppelbench.detectors import video_shortcuts
+    from doppelbench.detectors.shortcut_features import FEATURES, audit
 
+    features = tuple(FEATURES if media == "audio" else video_shortcuts.FEATURES)
+    stages = {"raw": "raw"} | ({"as trained": "as_trained"} if media == "audio" else {})
     usable = [sample for sample in prepared.samples if prepared.record[sample.id]["status"] == "ok"]
     voices = {sample.speaker for sample in usable if not sample.bonafide}
     real = [sample for sample in usable if sample.bonafide and sample.speaker in voices]
     fakes = [sample for sample in usable if not sample.bonafide]
     attacks = sorted({sample.attack for sample in fakes})
     rows = []
-    for stage, column in (("raw", "raw"), ("as trained", "as_trained")):
+    for stage, column in stages.items():
         for attack in ["", *attacks] if len(attacks) > 1 else [""]:
             chosen = [s for s in fakes if (s.attack == attack if attack else not s.control)]
             if not real or not chosen:
                 continue
             sides = [[prepared.record[s.id][column] for s in side] for side in (real, chosen)]
-            found = audit_rows(audit(*sides, draws=200))
+            found = audit_rows(audit(*sides, features=features, draws=200))
             rows += [{"stage": stage, "attack": attack, **row} for row in found]
     return rows
 
 
-def audit_findings(rows: Sequence[Mapping[str, Any]], media: Media) -> list[dict[str, str]]:
+def audit_findings(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Say which features alone tell real from fake, of the files as they came and as detectors get them."""
-    if media == "video":
-        return [finding("note", "audit", "Films are not audited for shortcuts.")]
     meanings = {
         "raw": "a detector of the files as they came could learn no more",
         "as trained": "a detector may have learned no more",

@@ -129,8 +129,8 @@ def execute(recipe: DetectionRecipe, folder: Path) -> list[dict[str, Any]]:
             prepared = prepare(run, recipe, collected, media)
             tell(failed_clips(prepared))
         with run.stage("audit"):
-            run.record["audit"] = audit_stages(prepared) if media == "audio" else []
-            tell(audit_findings(run.record["audit"], media))
+            run.record["audit"] = audit_stages(prepared, media)
+            tell(audit_findings(run.record["audit"]))
         files = {sample.id: sample.clip for sample in prepared.samples}
         with run.stage("train"):
             trained, failed = train_all(run, recipe, folds, prepared)

@@ -79,6 +79,20 @@ def prepare_clip(
     return {"status": "ok", "reason": "", **features}
 
 
+def measure_clip(*, path: str) -> dict[str, Any]:
+    """Measure what the shortcut audit looks at in a film, which detectors are given as it came.
+
+    Returns:
+        Status and reason, and the features ``raw``.
+    """
+    from doppelbench.detectors.video_shortcuts import measure_film_file
+
+    try:
+        return {"status": "ok", "reason": "", "raw": measure_film_file(path)}
+    except MediaError as error:
+        return {"status": error.status, "reason": error.reason}
+
+
 def degrade_clip(*, path: str, output: str, spec: str, seed: int) -> dict[str, Any]:
     """Degrade a prepared clip, measure whether that was done, and write it.
 

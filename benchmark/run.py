@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # Options that change how fast a run is, or what is made of its items, and not what it finds.
 NOT_RESULTS = {"jobs", "item_timeout", "engine", "address", "contrasts"}
+LISTENING_METRICS = ("wer", "wer_heard", "cer", "mer")
 STAGES = ("train", "synthesize", "score", "report")
 
 
@@ -301,7 +302,7 @@ def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
             options = {"classifier": str(_classifier(run, plan))}
         elif name == "mouth_following":
             options = {"readout": str(_mouth_readout(run, plan))}
-        elif name in {"wer", "cer", "mer"}:
+        elif metric_options(name)[0] in LISTENING_METRICS:
             options = {"recognizer": recipe.recognizer, "normalizer": recipe.normalizer}
             if recipe.recognizer_device != "cpu":
                 options["device"] = recipe.recognizer_device

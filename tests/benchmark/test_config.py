@@ -1,5 +1,7 @@
 """A recipe is checked to the last key, and a mistake is named with its cure."""
 
+import inspect
+
 import pytest
 import yaml
 
@@ -11,6 +13,8 @@ from doppelbench.benchmark.config import (
     recipe_names,
     split_metrics,
 )
+from doppelbench.benchmark.run import LISTENING_METRICS
+from doppelbench.metrics.registry import list_metrics, metric_class
 
 
 @pytest.fixture
@@ -162,3 +166,12 @@ def test_metrics_that_do_not_exist_or_stand_twice_are_refused():
         check_metrics(["mcd", "stoj"])
     with pytest.raises(ConfigError, match="twice"):
         check_metrics(["mcd", "mcd"])
+
+
+def test_every_metric_that_listens_gets_the_recogniser_of_the_recipe():
+    listening = {
+        name
+        for name in list_metrics()
+        if "recognizer" in inspect.signature(metric_class(name).__init__).parameters
+    }
+    assert listening == set(LISTENING_METRICS)

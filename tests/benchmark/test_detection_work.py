@@ -26,7 +26,7 @@ def _prepared(tmp_path, samples, **form):
 def speech_between_pauses():
     rng = np.random.default_rng(0)
     loud = np.sin(2 * np.pi * 150 * np.arange(RATE) / RATE) * rng.uniform(0.2, 1.0, RATE)
-    # Unlike that of the pauses, the mean of the speech is not 0, so that trimming changes the mean of the whole.
+    # Unlike that of the pauses, the mean of the speech is not 0: trimming changes that of the whole.
     return np.concatenate([np.zeros(9000), 0.1 * loud + 0.0005, np.zeros(7000)])
 
 
