@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.metrics.alignment import ALIGN_RULE, aligned, check_align
+from doppelbench.metrics.alignment import Align, Resemblance, align_rule, aligned, check_align
 from doppelbench.metrics.audio_metric import AudioMetric
 from doppelbench.metrics.metric import ItemScore
 from doppelbench.metrics.signals import LENGTH_RULE, same_length
@@ -19,15 +19,14 @@ class SameTimingMetric(AudioMetric):
     recipe: ClassVar[str]
     """Part of the signature that says how a value is computed, apart from lengths and alignment."""
 
-    def __init__(self, align: bool = False) -> None:
-        """Choose whether the best global lag is taken off first."""
+    def __init__(self, align: Align = False) -> None:
+        """Choose whether the best global lag is taken off first, by waveforms or by ``mel`` spectrograms."""
         self.align = check_align(self.spec.name, align)
 
     @property
     def signature(self) -> str:
         """Recipe, rule for unequal lengths, and alignment."""
-        align = f"|{ALIGN_RULE}" if self.align else ""
-        return f"{self.spec.name}|{self.recipe}|{LENGTH_RULE}{align}|v{self.spec.version}"
+        return f"{self.spec.name}|{self.recipe}|{LENGTH_RULE}{align_rule(self.align)}|v{self.spec.version}"
 
     @abstractmethod
     def compare(self, *, out: np.ndarray, ref: np.ndarray) -> tuple[float, Mapping[str, float | bool]]:
@@ -39,6 +38,7 @@ class SameTimingMetric(AudioMetric):
         out, ref = same_length(out=out, ref=ref, rate=self.rate)
         lag: Mapping[str, float | bool] = {}
         if self.align:
-            out, ref, lag = aligned(out=out, ref=ref, rate=self.rate)
+            by: Resemblance = "mel" if self.align == "mel" else "waveform"
+            out, ref, lag = aligned(out=out, ref=ref, rate=self.rate, by=by)
         value, statistics = self.compare(out=out, ref=ref)
         return ItemScore(value, stats={**statistics, **lag})

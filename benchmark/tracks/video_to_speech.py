@@ -3,7 +3,8 @@
 A trial is a test film without its sound; the recording itself is the reference. A system knows the person's
 voice from other clips. ``seen`` people have films in the training, others have none; which they are is
 decided by the training clips, not by the trials. Timing is the film's, so metrics compare sample by sample,
-as it is and after the best global lag was taken off.
+as it is and after the best global lag of the
+spectrograms was taken off.
 """
 
 from collections.abc import Sequence
@@ -19,15 +20,15 @@ TRACK = Track(
     title="Video to speech: what the person in a silent film says",
     metrics=(
         "estoi",
-        "estoi:align=true",
+        "estoi:align=mel",
         "stoi",
-        "stoi:align=true",
+        "stoi:align=mel",
         "pesq_wb",
         "pesq_nb",
         "wer",
         "wer_heard",
         "mcd",
-        "lag",
+        "lag:by=mel",
         "secs",
     ),
     ranking=("estoi", "wer"),

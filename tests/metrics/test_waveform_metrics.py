@@ -3,10 +3,11 @@ import csv
 import numpy as np
 import pytest
 from metric_examples import speech_like
+from scipy.signal import istft, stft
 
 from doppelbench.corpora.errors import InputError
 from doppelbench.corpora.media import Audio, read_audio
-from doppelbench.metrics.alignment import best_lag
+from doppelbench.metrics.alignment import best_lag, best_mel_lag
 from doppelbench.metrics.lsd import log_power
 from doppelbench.metrics.registry import metric, metric_from_string
 from doppelbench.metrics.si_sdr import scale_invariant_ratio
@@ -73,7 +74,7 @@ def test_alignment_takes_a_lag_off(name, milliseconds):
 def test_alignment_is_a_checked_option_in_the_signature(name):
     assert "align" not in metric(name).signature
     assert "|align-xcorr-100ms|" in metric(name, align=True).signature
-    with pytest.raises(InputError, match=f"{name}: align is true or false"):
+    with pytest.raises(InputError, match=f"{name}: align is true, false or mel"):
         metric(name, align="xcorr")
 
 
@@ -83,6 +84,49 @@ def test_alignment_of_what_is_aligned_changes_nothing():
         assert (
             metric(name, align=True).item(out=out, ref=ref).value == metric(name).item(out=out, ref=ref).value
         )
+
+
+def test_spectrograms_find_the_lag_that_phases_hide():
+    ref = speech_like(seed=4, noise_db=-40.0)
+    copy = with_other_phases(ref)
+    for milliseconds in (-150.0, -12.0, 0.0, 40.0):
+        score = metric_from_string("lag:by=mel").item(out=late(copy, milliseconds), ref=ref)
+        assert abs(score.stats["lag_ms"] - milliseconds) <= 1.0
+        assert score.stats["peak"] > 0.8
+
+
+def test_aligning_by_spectrograms_does_not_harm_what_is_aligned_but_for_its_phases():
+    ref = speech_like(seed=4, noise_db=-40.0)
+    copy = with_other_phases(ref)
+    plain = metric("estoi").item(out=copy, ref=ref).value
+    assert metric_from_string("estoi:align=mel").item(out=copy, ref=ref).value > plain - 0.01
+    moved = metric_from_string("estoi:align=mel").item(out=late(copy, 40.0), ref=ref).value
+    assert moved > plain - 0.02
+    assert metric("estoi").item(out=late(copy, 40.0), ref=ref).value < plain - 0.2
+
+
+def test_the_lag_of_silence_is_none_and_means_nothing():
+    ref = speech_like(seed=1).samples
+    found = best_mel_lag(out=np.zeros_like(ref), ref=ref, rate=16000)
+    assert (found.samples, found.peak) == (0, 0.0)
+
+
+def test_what_is_correlated_is_in_the_signature():
+    assert metric("lag").signature.startswith("lag|xcorr-zero-mean|100ms|")
+    assert metric("lag", by="mel").signature.startswith("lag|logmel-xcorr-zero-mean|200ms|")
+    assert "|align-logmel-xcorr-200ms|" in metric("estoi", align="mel").signature
+    with pytest.raises(InputError, match="lag: by is waveform or mel"):
+        metric("lag", by="envelope")
+
+
+def with_other_phases(audio):
+    """The signal through short-time spectra with phases drawn anew, as a vocoder without them makes it."""
+    spectra = stft(audio.samples, nperseg=400, noverlap=300)[2]
+    phases = np.exp(2j * np.pi * np.random.default_rng(0).random(spectra.shape))
+    for _ in range(20):
+        found = istft(np.abs(spectra) * phases, nperseg=400, noverlap=300)[1]
+        phases = np.exp(1j * np.angle(stft(found, nperseg=400, noverlap=300)[2]))[:, : spectra.shape[1]]
+    return Audio(found[: audio.samples.size].astype(np.float32), audio.rate)
 
 
 def test_known_ratios_of_the_definition():
