@@ -14,7 +14,8 @@ of the batch. The generator's loss is the L1 plus 0.01 times the critic's loss f
 
 Conversion: by default the faces to be redrawn come from an enrolment film of the target, played forth and
 back, with the same face as reference; the natural film of a trial is never looked at, only its frames are
-counted. With ``paste_on`` set to ``reference`` the system is used as published, for dubbing: **upper half of
+counted. With ``paste_on`` set to ``still``, one picture of that film is redrawn and is its own reference, as
+the released code does with an image: the head stands still. With ``reference`` the system is used as published, for dubbing: **upper half of
 the face, head motion and background are then those of the trial's natural film**, so that figures over whole
 pictures say little, and such a row must be labelled so. The reference face stays one of the enrolment film,
 because the natural one would show the mouth that is asked for. Trials that somebody else drives have no
@@ -75,7 +76,7 @@ from doppelbench.corpora.mfcc import mfcc_windows
 from doppelbench.engine.saving import settings_from_dict
 from doppelbench.engine.trainer import TrainerSettings, TrainingRecord, seeded, train
 
-PASTE_ON = ("enrolment", "reference")
+PASTE_ON = ("enrolment", "still", "reference")
 # Keras counts the share that is kept, 0.8; torch the share that is new.
 NORM_MOMENTUM = 0.2
 SLOPE = 0.2
@@ -106,7 +107,8 @@ class LipGANSettings:
         widest: most channels of a scale, in multiples of ``width``.
         residual_blocks: at most so many at a scale; 3 are published.
         sync_weight: of the critic's loss in that of the generator.
-        paste_on: ``enrolment``, or ``reference`` for dubbing the trial's natural film.
+        paste_on: ``enrolment``, the film; ``still``, the picture of it that is nearest to their mean; or
+            ``reference`` for dubbing the trial's natural film.
         find_faces: look for the face; else the whole picture is taken for it.
     """
 
@@ -134,7 +136,7 @@ class LipGANSettings:
         if self.picture % 16 or not 32 <= self.picture <= 96:
             raise DoppelbenchError(f"picture is {self.picture}; it must be a multiple of 16 from 32 to 96")
         if self.paste_on not in PASTE_ON:
-            raise DoppelbenchError(f"paste_on is {self.paste_on!r}; it must be {' or '.join(PASTE_ON)}")
+            raise DoppelbenchError(f"paste_on is {self.paste_on!r}; it must be {', '.join(PASTE_ON)}")
 
 
 PAPER = LipGANSettings()
@@ -407,6 +409,12 @@ def forth_and_back(count: int, frames: int) -> np.ndarray:
     return np.minimum(place, 2 * (frames - 1) - place)
 
 
+def nearest_to_mean(frames: np.ndarray) -> int:
+    """Index of the picture of a film, uint8 (t, height, width, 3), that differs least from their mean."""
+    mean = frames.mean(axis=0, dtype=np.float32)
+    return int(np.argmin([np.square(frame - mean).sum() for frame in frames]))
+
+
 @register
 class LipGAN(System):
     """One model for all faces; a target is known by a film whose lips are redrawn."""
@@ -483,7 +491,8 @@ class LipGAN(System):
         shown, indices = self._shown(trial, enrolled, sound.seconds)
         count = len(indices)
         windows = mfcc_windows(sound.samples, count, shown.fps)
-        references = enrolled.faces[forth_and_back(count, len(enrolled.faces))]
+        still = self.settings.paste_on == "still"
+        references = enrolled.faces[indices if still else forth_and_back(count, len(enrolled.faces))]
         faces = self.draw(windows, references, shown.faces[indices])
         return Output(sound, Video(paste_face(shown.frames[indices], faces, shown.box), shown.fps))
 
@@ -493,6 +502,8 @@ class LipGAN(System):
             film = enrolled_film(natural_film(trial), self.settings.picture, self.settings.find_faces)
             return film, np.arange(len(film.frames))
         count = film_length(trial, seconds, enrolled.fps)
+        if self.settings.paste_on == "still":
+            return enrolled, np.full(count, nearest_to_mean(enrolled.frames))
         return enrolled, forth_and_back(count, len(enrolled.frames))
 
     def save(self, directory: Path) -> None:

@@ -36,6 +36,7 @@ from doppelbench.baselines.lipgan import (
     distance,
     forth_and_back,
     lower_half_zero,
+    nearest_to_mean,
     scales,
     together_loss,
 )
@@ -109,6 +110,40 @@ def material(tmp_path_factory, clips) -> Material:
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_system_keeps_the_contract(name, material):
     CHECKS[name](lambda: LipGAN(TINY), material)
+
+
+def test_on_a_still_one_picture_is_redrawn_and_is_its_own_reference(trained, material, monkeypatch):
+    system, directory = trained
+    still = LipGAN.load(directory)
+    still.settings = replace(system.settings, paste_on="still")
+    still.films = system.films
+    given = []
+
+    def unchanged(sound, references, faces):
+        given.append((references, faces))
+        return faces
+
+    monkeypatch.setattr(still, "draw", unchanged)
+    still.convert(replace(material.trial, target="ada"))
+    ((references, faces),) = given
+    np.testing.assert_array_equal(references, faces)
+    own = system.films["ada"]
+    chosen = own.faces[nearest_to_mean(own.frames)]
+    assert (faces == chosen).all()
+
+
+def test_the_lips_on_a_still_move_with_the_sound(trained, material):
+    system, directory = trained
+    still = LipGAN.load(directory)
+    still.settings = replace(system.settings, paste_on="still")
+    still.films = system.films
+    frames = still.convert(replace(material.trial, target="ada")).video.frames
+    assert len(np.unique(frames, axis=0)) > 1
+
+
+def test_the_picture_nearest_to_the_mean_is_no_outlier():
+    levels = np.array([0, 101, 100, 103, 255], np.uint8)
+    assert nearest_to_mean(np.tile(levels[:, None, None, None], (1, 4, 4, 3))) == 3
 
 
 def test_the_generator_of_the_preset_paper_has_the_published_size():
