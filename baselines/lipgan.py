@@ -15,11 +15,12 @@ of the batch. The generator's loss is the L1 plus 0.01 times the critic's loss f
 Conversion: by default the faces to be redrawn come from an enrolment film of the target, played forth and
 back, with the same face as reference; the natural film of a trial is never looked at, only its frames are
 counted. With ``paste_on`` set to ``still``, one picture of that film is redrawn and is its own reference, as
-the released code does with an image: the head stands still. With ``reference`` the system is used as published, for dubbing: **upper half of
-the face, head motion and background are then those of the trial's natural film**, so that figures over whole
-pictures say little, and such a row must be labelled so. The reference face stays one of the enrolment film,
-because the natural one would show the mouth that is asked for. Trials that somebody else drives have no
-natural film and are answered as by default. The output's sound is the driving sound.
+the released code does with an image: the head stands still. With ``reference`` the system is used as
+published, for dubbing: **upper half of the face, head motion and background are then those of the trial's
+natural film**, so that figures over whole pictures say little, and such a row must be labelled so. The
+reference face stays one of the enrolment film, because the natural one would show the mouth that is asked
+for. Trials that somebody else drives have no natural film and are answered as by default. The output's sound
+is the driving sound.
 
 Where paper, released code and this differ:
 
