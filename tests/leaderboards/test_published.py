@@ -144,8 +144,10 @@ def test_what_is_second_hand_is_called_so_where_it_is_shown():
 
 
 def test_quoted_rows_lie_within_the_range_that_is_quoted_of_all():
-    lowest, highest = (dict(zip(("pesq", "stoi", "estoi", "wer"), map(float, row[1]), strict=True))
-                       for row in find_published("kefalas-2024/range")[0].rows)
+    lowest, highest = (
+        dict(zip(("pesq", "stoi", "estoi", "wer"), map(float, row[1]), strict=True))
+        for row in find_published("kefalas-2024/range")[0].rows
+    )
     for figure in published_figures():
         if (figure.paper, figure.table) == ("kefalas-2024", "quoted"):
             assert lowest[figure.metric] <= figure.value <= highest[figure.metric]
