@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +119,31 @@ def test_the_report_shows_the_silent_film_beside_the_sound_of_every_row(finished
         assert np.ptp(shown.frames.astype(int)) > 100
     assert pictures == set(LENGTHS.values())
     assert "Watch and listen" in page
+
+
+def test_the_film_runs_along_with_the_player_that_was_started_last(finished, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "listening"))
+        from browser import chromium
+
+    state = """() => { const film = section.querySelector("video");
+        return [film.paused, ...[...section.querySelectorAll("audio")].map(player => player.paused),
+                film.currentTime, section.querySelectorAll("audio")[1].currentTime]; }"""
+    for browser in chromium():
+        page = browser.new_page()
+        page.goto((finished[0] / "report.html").as_uri())
+        page.evaluate("() => { window.section = document.querySelector('section.spoken'); }")
+        page.evaluate("() => section.querySelectorAll('audio')[0].play()")
+        page.wait_for_function("() => section.querySelector('video').currentTime > 0.2")
+        page.evaluate("() => section.querySelectorAll('audio')[1].play()")
+        page.wait_for_function("() => section.querySelectorAll('audio')[1].currentTime > 0.3")
+        film_rests, first_rests, second_rests, *_ = page.evaluate(state)
+        assert (film_rests, first_rests, second_rests) == (False, True, False)
+        page.evaluate("() => section.querySelectorAll('audio')[1].pause()")
+        page.wait_for_function("() => section.querySelector('video').paused")
+        page.wait_for_timeout(200)
+        shown, heard = page.evaluate(state)[-2:]
+        assert shown == pytest.approx(heard, abs=0.05)
 
 
 def test_no_film_is_shown_where_none_can_be_read(tmp_path):
