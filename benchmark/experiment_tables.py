@@ -118,13 +118,12 @@ def published_part(tables: Sequence[PublishedTable], corpus: str) -> list[str]:
         return []
     parts = ["## What the paper prints", differing_corpora(tables, corpus)]
     for table in tables:
-        pages = ", ".join(str(page) for page in table.pages)
         rows = [
             {"row": name, **{column: cell or "–" for column, cell in zip(table.metrics, cells, strict=True)}}
             for name, cells in table.rows
         ]
         parts += [
-            f"{table.key}, page {pages}, {', '.join(table.corpora)}:",
+            f"{table.key}, {table.place}:",
             render(rows, "md"),
             "\n".join(f"- {note}" for note in table.notes),
         ]

@@ -1,10 +1,12 @@
-"""Films of a run side by side: a player each, and beneath it pictures at equal times with the mouth close up.
+"""Films of a run: those that systems made, side by side, and the silent one that systems made audible.
 
-As figure 6 of the exemplar paper shows systems: one row a system, one column a moment.
+Of the first a player each, and beneath it pictures at equal times with the mouth close up, as figure 6 of the
+exemplar paper shows systems: one row a system, one column a moment.
 """
 
 import functools
 import io
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ import numpy as np
 
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import MediaError
-from doppelbench.corpora.media import read_video
+from doppelbench.corpora.media import Video, read_video, write_preview
 from doppelbench.engine.run import output_path
 from doppelbench.metrics.mouth_box import mouth_box
 
 MOMENTS = 6
 SIDE = 96
+# Longest side of a silent film in the report.
+SILENT_SIDE = 360
 
 
 def film_example(
@@ -60,6 +64,38 @@ def film_example(
             }
         )
     return {"trial": trial, "columns": columns}
+
+
+def silent_film(clip: Mapping[str, Any], seconds: float) -> str | None:
+    """A film without its sound, to be looked at while a system's answer plays.
+
+    Args:
+        clip: fields of a clip.
+        seconds: at most so much of its beginning.
+
+    Returns:
+        An mp4 as a data URI; None when the clip has no film that can be read.
+    """
+    from PIL import Image
+
+    from doppelbench.benchmark.report import data_uri
+
+    if clip["video"] is None:
+        return None
+    start = clip["start"] or 0.0
+    end = start + seconds if clip["end"] is None else min(clip["end"], start + seconds)
+    try:
+        film = read_video(clip["video"], audio=False, start=start, end=end)
+    except MediaError:
+        return None
+    height, width = film.frames.shape[1:3]
+    scale = min(1.0, SILENT_SIDE / max(height, width))
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    frames = np.stack([np.asarray(Image.fromarray(frame).resize(size)) for frame in film.frames])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "silent.mp4"
+        write_preview(path, Video(frames, film.fps))
+        return data_uri(path.read_bytes(), "video/mp4")
 
 
 def strip_png(frames: np.ndarray, fps: float, face: str | None) -> bytes:

@@ -147,7 +147,8 @@ class Plan:
                 found.append(Training(entry.key, entry.key, entry, None, heard))
             elif "other-speakers" in entry.needs:
                 heard = tuple(clip for clip in pool if clip.speaker not in in_trials)
-                heard += self.extra_audio(entry)
+                # Whoever was never filmed is in both.
+                heard = tuple(dict.fromkeys((*heard, *self.extra_audio(entry))))
                 found.append(Training(entry.key, entry.key, entry, None, heard))
         return [*self.vocoder_trainings(), *found]
 

@@ -18,7 +18,7 @@ import numpy as np
 from doppelbench.benchmark.budget import budget_table
 from doppelbench.benchmark.contrasts import contrast_table
 from doppelbench.benchmark.experiment_tables import CONTRASTS, FAIRNESS, differing_corpora
-from doppelbench.benchmark.film_examples import film_example
+from doppelbench.benchmark.film_examples import film_example, silent_film
 from doppelbench.benchmark.tables import format_value
 from doppelbench.benchmark.tracks.registry import TRACKS
 from doppelbench.corpora.errors import MediaError
@@ -243,7 +243,8 @@ def example_players(
     systems: Sequence[Mapping[str, Any]],
     scores: Mapping[tuple[str, str], Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Players and spectrograms of one trial: source, target, then every system that answered it."""
+    """Players and spectrograms of one trial: source, target, then every system that answered it; and the film
+    where it is silent."""
     columns = []
     places: list[tuple[str, str, Mapping[str, Any]]] = []
     if trial["source"]["audio"] is not None:
@@ -269,7 +270,9 @@ def example_players(
             continue
         score = scores.get((key, trial["id"]), {})
         columns.append({"title": title, "audio": player_uri(shortened), "image": image, "score": score})
-    return {"trial": trial, "columns": columns}
+    silent = trial["source"]["audio"] is None
+    film = silent_film(trial["source"], EXAMPLE_SECONDS) if silent else None
+    return {"trial": trial, "columns": columns, "film": film}
 
 
 def _half_widths(figure: Mapping[str, Any]) -> list[list[float]]:
@@ -312,6 +315,7 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
         scores[(row["system"], row["trial"])] = {"heard": statistics["hypothesis"]}
     with_films = TRACKS[record["track"]][0].media == "video"
     examples = choose_examples(trials)
+    players = [] if with_films else [example_players(run, trial, systems, scores) for trial in examples]
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = template.from_string(
         resources.files("doppelbench.benchmark").joinpath("report.html.j2").read_text()
@@ -335,7 +339,8 @@ def write_report(run: Path, record: Mapping[str, Any], figures: Sequence[Mapping
         ],
         speakers=[figure for figure in figures if figure["metric"] == "sca"],
         training=training_plot(run),
-        examples=[] if with_films else [example_players(run, trial, systems, scores) for trial in examples],
+        examples=players,
+        silent_films=any(example["film"] for example in players),
         films=[
             film_example(run, trial, systems, record["faces"]) for trial in (examples if with_films else [])
         ],

@@ -1,8 +1,9 @@
 """Figures that papers print, as typed rows with the page they stand on.
 
 They are shown beside measured figures and never in one column with them: the corpora differ. One CSV file a
-paper lies in ``leaderboards/published/``; what a paper leaves open or contradicts itself in stands in
-the note of the figure.
+paper lies in ``leaderboards/published/``, and one holds what is only known by quotation of the papers beside
+it; what a paper leaves open or contradicts itself in stands in the note of the figure. A figure that was not
+read from the paper itself is marked as second hand, has the source in its note and may lack a page.
 """
 
 import csv
@@ -35,7 +36,7 @@ class PublishedFigure:
     Attributes:
         paper: key of the paper, such as ``exemplar-2021``.
         table: table or section it stands in, such as ``table-2`` or ``table-5a``.
-        page: page of the paper's own numbering.
+        page: page of the paper's own numbering; None where a figure is second hand and it is not known.
         corpus: what it was measured on, as the paper names it.
         system: row of the table, as the paper names it.
         item: further part of the row (a word, a test set); empty where a row is a system.
@@ -50,7 +51,7 @@ class PublishedFigure:
 
     paper: str
     table: str
-    page: int
+    page: int | None
     corpus: str
     system: str
     item: str
@@ -76,7 +77,8 @@ class PublishedTable:
 
     Attributes:
         key: ``<paper>/<table>``.
-        pages: where it is printed.
+        pages: where it is printed, as far as known.
+        first_hand: whether all of it was read from the paper itself.
         corpora: what it was measured on.
         metrics: its columns.
         rows: for each row its name and one cell a column, None where it has none.
@@ -85,10 +87,17 @@ class PublishedTable:
 
     key: str
     pages: tuple[int, ...]
+    first_hand: bool
     corpora: tuple[str, ...]
     metrics: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str | None, ...]], ...]
     notes: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """Pages and corpora in words, and whether it is second hand."""
+        pages = [f"page {', '.join(str(page) for page in self.pages)}"] if self.pages else []
+        return ", ".join([*([] if self.first_hand else ["second hand"]), *pages, *self.corpora])
 
 
 def read_figures(text: str, where: str) -> list[PublishedFigure]:
@@ -125,12 +134,15 @@ def _figure(cells: dict[str, str], place: str) -> PublishedFigure:
     for name in REQUIRED:
         if not cells[name].strip():
             raise InputError(f"{place}: {name} is empty")
-    if not cells["page"].isdigit():
-        raise InputError(f"{place}: page is {cells['page']!r}, not a number")
     if cells["unit"] not in UNITS:
         raise InputError(f"{place}: unit is {cells['unit']!r}, not one of {', '.join(filter(None, UNITS))}")
     if cells["first_hand"] not in {"yes", "no"}:
         raise InputError(f"{place}: first_hand is {cells['first_hand']!r}, not yes or no")
+    second_hand = cells["first_hand"] == "no"
+    if not cells["page"].isdigit() and not (second_hand and not cells["page"]):
+        raise InputError(f"{place}: page is {cells['page']!r}, not a number")
+    if second_hand and not cells["note"].strip():
+        raise InputError(f"{place}: note is empty; where a figure that is second hand is from stands there")
     value = _number(cells["value"], "value", place)
     lowest, highest = {"%": (0, 100), "1-5": (1, 5), "yes/no": (0, 1)}.get(cells["unit"], (0, math.inf))
     if not lowest <= value <= highest:
@@ -138,7 +150,7 @@ def _figure(cells: dict[str, str], place: str) -> PublishedFigure:
     return PublishedFigure(
         paper=cells["paper"],
         table=cells["table"],
-        page=int(cells["page"]),
+        page=int(cells["page"]) if cells["page"] else None,
         corpus=cells["corpus"],
         system=cells["system"],
         item=cells["item"],
@@ -146,7 +158,7 @@ def _figure(cells: dict[str, str], place: str) -> PublishedFigure:
         value=value,
         spread=_number(cells["spread"], "spread", place) if cells["spread"] else None,
         unit=cells["unit"],
-        first_hand=cells["first_hand"] == "yes",
+        first_hand=not second_hand,
         note=cells["note"],
         text=cells["value"],
     )
@@ -209,7 +221,8 @@ def _table(key: str, figures: Sequence[PublishedFigure]) -> PublishedTable:
     )
     return PublishedTable(
         key,
-        pages=_distinct(figure.page for figure in figures),
+        pages=_distinct(figure.page for figure in figures if figure.page is not None),
+        first_hand=all(figure.first_hand for figure in figures),
         corpora=_distinct(figure.corpus for figure in figures),
         metrics=tuple(f"{metric} ({units[metric]})" if metric in units else metric for metric in metrics),
         rows=rows,

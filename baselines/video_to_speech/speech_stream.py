@@ -102,6 +102,7 @@ class SpeechStream:
         described = [(part.path, part.start, part.end) for part in self.listed]
         self.key = content_key(described, TARGET_DB, STRETCH_SECONDS, POOL_STRETCHES, POOL_STEPS)
         self._pool: tuple[tuple[int, ...], list[Speech]] = ((), [])
+        self._number: int | None = None
 
     @property
     def hours(self) -> float:
@@ -127,9 +128,12 @@ class SpeechStream:
         Raises:
             InputError: none of them can be read.
         """
+        # The order of an epoch of thousands of hours takes longer to draw than a batch.
+        if number == self._number:
+            return self._pool[1]
         chosen = self.members(number)
         if chosen != self._pool[0]:
-            self._pool = ((), [])
+            self._number, self._pool = None, ((), [])
             found = [speech for index in chosen if (speech := self._read(self.listed[index])) is not None]
             if not found:
                 raise InputError(
@@ -137,6 +141,7 @@ class SpeechStream:
                     "can be used to pre-train on"
                 )
             self._pool = (chosen, found)
+        self._number = number
         return self._pool[1]
 
     def members(self, number: int) -> tuple[int, ...]:

@@ -40,7 +40,7 @@ from doppelbench.baselines.video_to_speech.v2a_wavegan import WaveGAN, WaveGANMo
 from doppelbench.baselines.video_to_speech.video_to_audio import PRETRAINING_FOLDER
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError
-from doppelbench.corpora.media import Audio, Video, read_audio, write_audio, write_video
+from doppelbench.corpora.media import Audio, Video, read_audio, read_video, write_audio, write_video
 from doppelbench.engine.trainer import TrainerSettings, seeded
 
 KINDS = (MelSpec, WaveGAN)
@@ -333,6 +333,34 @@ def test_clips_of_grid_with_74_and_75_pictures_are_heard_to_the_end(trained, kin
     assert made.convert(Trial("x", clip, "ada")).audio.samples.size == count * 640
 
 
+@pytest.mark.realdata
+@both
+@pytest.mark.parametrize("count", [74, 75])
+def test_a_real_clip_of_grid_with_74_or_75_pictures_is_learned_from_and_heard(
+    realdata, kind, count, tmp_path
+):
+    """Most clips of GRID have 75 pictures and some 74; the sound of both lasts 2.978 s."""
+    folder = realdata / "c_talking_head" / "grid" / "s1"
+    clips = [Clip(path.stem, "s1", audio=str(path), video=str(path)) for path in sorted(folder.glob("*.mpg"))]
+    whole = read_video(clips[0].video)
+    assert len(whole.frames) == 75
+    path = tmp_path / "clip.mkv"
+    write_video(path, Video(whole.frames[:count], whole.fps, whole.audio))
+    clip = Clip("clip", "s1", audio=str(path), video=str(path))
+    made = kind(replace(TINY[kind], transfer="scratch"))
+    data = talking_clips(
+        film_clips([clip]), {"s1": {"other": np.ones(256, np.float32)}}, made.settings, trainer(tmp_path)
+    )
+    ((learned,),) = data.people
+    assert learned.mouths.shape == (count, 36, 36)
+    assert learned.speech.sound.shape == (count, 640)
+    end = round(min(count / FPS, whole.audio.seconds) * RATE)
+    assert np.abs(learned.speech.sound.reshape(-1)[end + 1 :]).max(initial=0.0) == 0
+    made.fit([clip, clips[1]], trainer(tmp_path / "training", max_steps=1))
+    made.enroll("s1", [clips[1]])
+    assert made.convert(Trial("x", clip, "s1")).audio.samples.size == count * 640
+
+
 def test_a_spectrogram_becomes_sound_in_the_time_of_its_pictures():
     """Through the vocoder: a clap in picture 12 is heard in picture 12, to a millisecond."""
     made = MelSpec(v2a_melspec.TINY)
@@ -344,6 +372,34 @@ def test_a_spectrogram_becomes_sound_in_the_time_of_its_pictures():
     wide = [np.convolve(np.abs(x), np.ones(320), "same") for x in (heard, samples)]
     best = max(lags, key=lambda lag: float(np.dot(np.roll(wide[0], -lag), wide[1])))
     assert abs(best) <= 16
+
+
+@both
+@pytest.mark.parametrize("preset", ["tiny", "paper"])
+@pytest.mark.parametrize("rate", [16000, 24000, 44100])
+def test_clicks_at_known_times_come_to_the_network_at_those_times(kind, preset, rate, tmp_path):
+    """From a file of any rate, through reading and resampling: the lag of the sound in a batch is 0, to a
+    sample of the network's rate; that of the spectrogram is 0, to a frame."""
+    settings = kind.spec.presets[preset]
+    settings = replace(settings, mouth=36, crop=36, flip=False, crop_pictures=25, batch_size=1)
+    (clip,) = film_clips([clapped(tmp_path)])
+    moments = np.array([0.1875, 0.5, 0.78125])
+    sound = np.zeros(rate, np.float32)
+    sound[np.round(moments * rate).astype(int)] = 0.5
+    write_audio(clip.audio, Audio(sound, rate))
+    known = {"ada": {"other": np.ones(256, np.float32)}}
+    batch = talking_clips([clip], known, settings, trainer(tmp_path / "training")).batch(0, 0, 1)
+    heard = batch.sound[0].abs().numpy()
+    wanted = np.zeros_like(heard)
+    wanted[np.round(moments * settings.mel.rate).astype(int)] = 1.0
+    lags = range(-settings.samples, settings.samples + 1)
+    assert abs(max(lags, key=lambda lag: float(np.dot(np.roll(heard, -lag), wanted)))) <= 1
+    # A frame is about its place: the loudest is that of the click, or its neighbour where it lies between.
+    frames = batch.mel[0].sum(dim=1).numpy()
+    for moment in moments:
+        place = moment * settings.mel.frame_rate
+        near = np.arange(max(0, int(place) - 8), int(place) + 9)
+        assert abs(near[frames[near].argmax()] - place) <= 1
 
 
 # --- what is seen and what is not

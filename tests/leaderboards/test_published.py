@@ -27,7 +27,8 @@ def column(table, metric):
 
 
 def test_every_table_of_the_exemplar_paper_stands_on_its_page():
-    pages = {key.split("/")[1]: find_published(key)[0].pages for key in published_keys()}
+    own = [key.split("/") for key in published_keys() if key.startswith("exemplar-2021/")]
+    pages = {table: find_published(f"{paper}/{table}")[0].pages for paper, table in own}
     assert pages == {
         "table-2": (7,),
         "table-3": (8,),
@@ -124,6 +125,43 @@ def test_an_unknown_table_is_refused_with_the_nearest():
         find_published("exemplar-2021/tabel-2")
 
 
+def test_every_figure_of_the_exemplar_paper_and_none_of_video_to_speech_was_read_from_the_paper():
+    """Of the papers on video-to-speech none could be read whole."""
+    for figure in published_figures():
+        assert figure.first_hand == (figure.paper == "exemplar-2021")
+        assert figure.first_hand == (figure.page is not None)
+        assert figure.first_hand or "not from the paper" in figure.note
+
+
+def test_what_is_second_hand_is_called_so_where_it_is_shown():
+    (table,) = find_published("kefalas-2024/quoted")
+    assert (table.pages, table.first_hand) == ((), False)
+    assert table.place == "second hand, GRID, LRW"
+    assert table.metrics == ("pesq", "stoi", "estoi", "wer (%)")
+    assert table.rows[0][1] == ("1.43", "0.598", "0.335", "17.90")
+    assert any("digest" in note for note in table.notes)
+    assert find_published("exemplar-2021/table-6")[0].place == "page 20, VCTK"
+
+
+def test_quoted_rows_lie_within_the_range_that_is_quoted_of_all():
+    lowest, highest = (
+        dict(zip(("pesq", "stoi", "estoi", "wer"), map(float, row[1]), strict=True))
+        for row in find_published("kefalas-2024/range")[0].rows
+    )
+    for figure in published_figures():
+        if (figure.paper, figure.table) == ("kefalas-2024", "quoted"):
+            assert lowest[figure.metric] <= figure.value <= highest[figure.metric]
+
+
+def test_estoi_is_below_stoi_wherever_both_are_printed():
+    both = {(f.paper, f.table, f.system, f.item): {} for f in published_figures()}
+    for figure in published_figures():
+        both[figure.paper, figure.table, figure.system, figure.item][figure.metric] = figure.value
+    pairs = [row for row in both.values() if {"stoi", "estoi"} <= row.keys()]
+    assert len(pairs) >= 14
+    assert all(row["estoi"] < row["stoi"] for row in pairs)
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
@@ -131,6 +169,9 @@ def test_an_unknown_table_is_refused_with_the_nearest():
         (GOOD.replace("99.0", "nan"), "value is 'nan'"),
         (GOOD.replace("99.0", "101"), "outside 0 to 100"),
         (GOOD.replace(",3,", ",iii,"), "page is 'iii'"),
+        (GOOD.replace(",3,", ",,"), "page is ''"),
+        (GOOD.replace(",3,", ",iii,").replace("yes,", "no,from a digest"), "page is 'iii'"),
+        (GOOD.replace(",3,", ",,").replace("yes,", "no,"), "note is empty"),
         (GOOD.replace("%", "per cent"), "unit is 'per cent'"),
         (GOOD.replace("yes", "perhaps"), "first_hand is 'perhaps'"),
         (GOOD.replace("VCTK", ""), "corpus is empty"),
