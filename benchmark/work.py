@@ -250,7 +250,7 @@ def synthesize_trial(
 
 
 def _label(spec: Any) -> str:
-    """What players show of an output; a reference row may be a natural recording and is not called synthetic."""
+    """What players show of an output; a reference row may be natural and is not called synthetic."""
     if spec.reference_row:
         return f"doppelbench: reference row {spec.name}"
     return f"doppelbench: synthetic, made by the system {spec.name}; not a recording"

@@ -185,11 +185,13 @@ def write_audio(path: str | os.PathLike[str], audio: Audio, *, comment: str = ""
             f"{path}: audio is written as .flac or .wav, not {path.suffix or 'without a suffix'}"
         )
     samples = _within_full_scale(audio, path)
-    with _atomic(path) as partial:
-        with soundfile.SoundFile(partial, "w", audio.rate, 1, "PCM_16", format=kind) as file:
-            if comment:
-                file.comment = comment
-            file.write(_sixteen_bit(samples))
+    with (
+        _atomic(path) as partial,
+        soundfile.SoundFile(partial, "w", audio.rate, 1, "PCM_16", format=kind) as file,
+    ):
+        if comment:
+            file.comment = comment
+        file.write(_sixteen_bit(samples))
 
 
 def read_video(

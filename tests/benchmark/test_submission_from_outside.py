@@ -53,6 +53,12 @@ def test_the_script_has_at_most_ten_lines_of_its_own() -> None:
     assert len([line for line in lines if line and not line.startswith(('"""', "import", "from"))]) <= 10
 
 
+def test_the_page_shows_the_script_as_it_stands() -> None:
+    page = SCRIPT.with_name("submissions.md").read_text(encoding="utf-8")
+    shown = page.split("```python\n")[1].split("```")[0]
+    assert shown in SCRIPT.read_text(encoding="utf-8")
+
+
 def test_the_board_has_the_row_with_its_figures(place: Path) -> None:
     with (place / "runs/mine/figures.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
