@@ -113,7 +113,7 @@ def commands_of(page: str) -> list[Command]:
             match = re.search(rf"{start}{program}(?P<rest>.*)", line.split("  #")[0])
             if match is None or "<" in match["rest"]:
                 continue
-            words = tuple(shlex.split(match["rest"].rstrip(")"), comments=True))
+            words = tuple(shlex.split(match["rest"].strip().rstrip(")"), comments=True))
             if words:
                 found.append(Command(page, PROGRAMS[program], words))
             break

@@ -1,6 +1,5 @@
 """Every kind of mistake in a submission has its finding: how bad, where, what, and how to cure it."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -183,8 +182,8 @@ SOUNDS: dict[str, tuple[Spoil, str, str, str, str]] = {
     "an empty file": (
         lambda f, _: (f / "outputs/t0.flac").write_bytes(b""), "error", "t0", "unreadable", "0 bytes"),
     "no sound at all": (
-        lambda f, _: (f / "outputs/t0.flac").write_bytes(np.random.default_rng(0).bytes(999)), "error", "t0", "unreadable",
-        "not a FLAC file"),
+        lambda f, _: (f / "outputs/t0.flac").write_bytes(np.random.default_rng(0).bytes(999)), "error", "t0",
+        "unreadable", "not a FLAC file"),
     "a playlist under the name of a sound": (
         lambda f, _: (f / "outputs/t0.flac").write_bytes(b"#EXTM3U\n/etc/passwd"), "error", "t0",
         "unreadable",
