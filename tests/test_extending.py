@@ -117,7 +117,7 @@ def test_the_corpus_is_read_saved_and_taken_for_a_reader(tmp_path):
             for number in ("01", "02"):
                 write_audio(folder / f"{number}.wav", speech_like(1))
     module.read_sessions(root).with_hashes().save(tmp_path / "sessions.parquet")
-    corpus = read_corpus(str(tmp_path / "sessions.parquet"), root)
+    corpus = read_corpus(str(tmp_path / "sessions.parquet"))
     assert [clip.id for clip in corpus.clips(split="test", speaker="bob")] == ["bob_2_01", "bob_2_02"]
     assert len(corpus.parallel("ann", "bob")) == 4
     (root / "ann/1/02.wav").unlink()
