@@ -301,14 +301,19 @@ def _simulated(run: Path, folder: Path, seed: int) -> dict[str, Any]:
 
 
 def coverage_rows(*, studies: int, raters: int, trials: int, seed: int) -> list[dict[str, Any]]:
-    """How often each interval holds the truth of simulated studies of four systems, one row each."""
+    """How often each interval holds the truth of simulated studies of four systems, one row each.
+
+    Raises:
+        InputError: fewer people in the pool than rate an item.
+    """
     from doppelbench.listening.coverage import METHOD_TITLES, Layout, interval_coverage
     from doppelbench.listening.simulated_raters import Crowd
 
+    layout = Layout(trials=trials)
+    if raters < layout.raters_per_item:
+        raise InputError(f"{raters} people in the pool, but {layout.raters_per_item} rate each item")
     effects = {f"system {place}": {"naturalness": mean} for place, mean in enumerate((2.0, 2.6, 3.2, 4.0))}
-    found = interval_coverage(
-        Crowd(effects=effects, raters=raters), Layout(trials=trials), studies=studies, seed=seed
-    )
+    found = interval_coverage(Crowd(effects=effects, raters=raters), layout, studies=studies, seed=seed)
     return [
         {
             "figure": entry.figure,

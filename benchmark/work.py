@@ -216,7 +216,7 @@ def synthesize_trial(
 ) -> dict[str, Any]:
     """Answer one trial and write the output, or write why there is none.
 
-    A film has an mp4 beside it for people to look at.
+    A film has an mp4 beside it for people to look at. Files say in their metadata what made them.
 
     Args:
         name: of the system.
@@ -239,7 +239,7 @@ def synthesize_trial(
         else:
             system = _trained(name, directory, trial["target"], clips, vocoder)
         produced = system.convert(trial_from_dict(trial))
-        _write_output(produced_file, produced)
+        _write_output(produced_file, produced, _label(system.spec))
     except MediaError as error:
         result = {"status": error.status, "reason": error.reason}
         produced_file.unlink(missing_ok=True)
@@ -249,18 +249,25 @@ def synthesize_trial(
     return {"status": "ok", "reason": ""}
 
 
-def _write_output(path: Path, produced: Any) -> None:
+def _label(spec: Any) -> str:
+    """What players show of an output; a reference row may be natural and is not called synthetic."""
+    if spec.reference_row:
+        return f"doppelbench: reference row {spec.name}"
+    return f"doppelbench: synthetic, made by the system {spec.name}; not a recording"
+
+
+def _write_output(path: Path, produced: Any, label: str) -> None:
     from doppelbench.corpora.media import write_audio, write_preview, write_video
 
     if path.suffix == ".flac":
-        write_audio(path, produced.audio)
+        write_audio(path, produced.audio, comment=label)
         return
     if produced.video is None:
         raise MediaError("missing", "the system made no pictures")
     film = replace(produced.video, audio=produced.audio or produced.video.audio)
     # The preview first: an output that is there is whole.
-    write_preview(path.with_suffix(".mp4"), film)
-    write_video(path, film)
+    write_preview(path.with_suffix(".mp4"), film, comment=label)
+    write_video(path, film, comment=label)
 
 
 @lru_cache(maxsize=32)

@@ -162,10 +162,15 @@ def read_audio(
     return audio if rate is None else resample(audio, rate)
 
 
-def write_audio(path: str | os.PathLike[str], audio: Audio) -> None:
+def write_audio(path: str | os.PathLike[str], audio: Audio, *, comment: str = "") -> None:
     """Write a mono signal as 16-bit FLAC or WAV (by the file's suffix), atomically.
 
     A signal that peaks above full scale is scaled down as a whole, never clipped.
+
+    Args:
+        path: of the file.
+        audio: the signal.
+        comment: metadata that players show; the samples are the same with and without.
 
     Raises:
         InputError: when the suffix is neither .flac nor .wav.
@@ -180,8 +185,13 @@ def write_audio(path: str | os.PathLike[str], audio: Audio) -> None:
             f"{path}: audio is written as .flac or .wav, not {path.suffix or 'without a suffix'}"
         )
     samples = _within_full_scale(audio, path)
-    with _atomic(path) as partial:
-        soundfile.write(partial, _sixteen_bit(samples), audio.rate, format=kind, subtype="PCM_16")
+    with (
+        _atomic(path) as partial,
+        soundfile.SoundFile(partial, "w", audio.rate, 1, "PCM_16", format=kind) as file,
+    ):
+        if comment:
+            file.comment = comment
+        file.write(_sixteen_bit(samples))
 
 
 def read_video(
@@ -240,10 +250,11 @@ def read_video(
     return Video(frames, fps, track)
 
 
-def write_video(path: str | os.PathLike[str], video: Video) -> None:
+def write_video(path: str | os.PathLike[str], video: Video, *, comment: str = "") -> None:
     """Write a video without loss: FFV1 in RGB (RFC 9043) and 16-bit FLAC in Matroska, atomically.
 
     The frames read back are the frames written, bit for bit; the sound is stored as by :func:`write_audio`.
+    ``comment`` is metadata that players show.
 
     Raises:
         InputError: when the suffix is not .mkv or the frames are not uint8 RGB.
@@ -255,13 +266,14 @@ def write_video(path: str | os.PathLike[str], video: Video) -> None:
             f"{path}: lossless video is written as .mkv, not {path.suffix or 'without a suffix'}"
         )
     options = {"level": "3", "slicecrc": "1", "g": "1"}
-    _encode(path, video, "matroska", ("ffv1", "bgr0", options), ("flac", "s16"))
+    _encode(path, video, "matroska", ("ffv1", "bgr0", options), ("flac", "s16"), comment)
 
 
-def write_preview(path: str | os.PathLike[str], video: Video) -> None:
+def write_preview(path: str | os.PathLike[str], video: Video, *, comment: str = "") -> None:
     """Write an H.264 and AAC mp4 for people to look at, atomically; it is never scored.
 
     H.264 with subsampled colour needs even sizes: the last row or column is repeated where one is missing.
+    ``comment`` is metadata that players show.
 
     Raises:
         InputError: when the suffix is not .mp4 or the frames are not uint8 RGB.
@@ -274,7 +286,8 @@ def write_preview(path: str | os.PathLike[str], video: Video) -> None:
     height, width = video.frames.shape[1:3]
     frames = np.pad(video.frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     even = Video(frames, video.fps, video.audio)
-    _encode(path, even, "mp4", ("libx264", "yuv420p", {"crf": "18", "preset": "fast"}), ("aac", "fltp"))
+    picture = ("libx264", "yuv420p", {"crf": "18", "preset": "fast"})
+    _encode(path, even, "mp4", picture, ("aac", "fltp"), comment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,7 +534,12 @@ def _check_frames(path: Path, video: Video) -> None:
 
 
 def _encode(
-    path: Path, video: Video, container: str, picture: tuple[str, str, dict[str, str]], sound: tuple[str, str]
+    path: Path,
+    video: Video,
+    container: str,
+    picture: tuple[str, str, dict[str, str]],
+    sound: tuple[str, str],
+    comment: str,
 ) -> None:
     """Encode a video: ``picture`` is codec, pixel format and options, ``sound`` codec and sample format."""
     import av
@@ -532,6 +550,8 @@ def _encode(
         _atomic(path) as partial,
         av.open(str(partial), "w", format=container, options=REPRODUCIBLE) as output,
     ):
+        if comment:
+            output.metadata["comment"] = comment
         codec, pixels, options = picture
         stream: Any = output.add_stream(
             codec, rate=Fraction(video.fps).limit_denominator(1001), options=options

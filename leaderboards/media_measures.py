@@ -38,6 +38,8 @@ SOUND_CODECS = frozenset(
 # Decoders that stand for a codec under another name.
 CODEC_NAMES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libopus": "opus", "libvorbis": "vorbis"}
 MOST_STREAMS = 4
+# What players show of a submitted output that was written anew.
+LABEL = "doppelbench: synthetic, an output that was submitted; not a recording"
 MOST_CHANNELS = 8
 RATES = (8000, 192_000)
 SHORTEST_SECONDS = 0.05
@@ -65,8 +67,8 @@ def measure_output(
         most_seconds: what claims to be longer is not decoded.
         most_values: what claims more samples or pixels, over all channels and frames, is not decoded.
         compare: trusted recordings as ``role``, ``path``, ``start``, ``end``.
-        write: where the decoded content is written anew, lossless, with nothing else of the file; None does
-            not write.
+        write: where the decoded content is written anew, lossless, with a label and nothing else of the file;
+            None does not write.
 
     Returns:
         What JSON can hold; ``likeness`` has a correlation or, for films, a PSNR in dB by role.
@@ -158,7 +160,9 @@ def _write_sound(path: Path, audio: Audio) -> None:
     import soundfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, _sixteen_bit(audio), audio.rate, format="FLAC", subtype="PCM_16")
+    with soundfile.SoundFile(path, "w", audio.rate, 1, "PCM_16", format="FLAC") as file:
+        file.comment = LABEL
+        file.write(_sixteen_bit(audio))
 
 
 def _sound_likeness(audio: Audio, known: Mapping[str, Any]) -> float:
@@ -197,8 +201,8 @@ def _measure_film(
         facts |= {**_sound_facts(film.audio), "seconds": facts["seconds"]}
     if write is not None:
         target = Path(write)
-        write_preview(target.with_suffix(".mp4"), film)
-        write_video(target, film)
+        write_preview(target.with_suffix(".mp4"), film, comment=LABEL)
+        write_video(target, film, comment=LABEL)
     facts["likeness"] = {
         str(known["role"]): _film_likeness(film, known) for known in compare if known["path"] is not None
     }

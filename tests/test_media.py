@@ -241,6 +241,25 @@ def test_equal_videos_give_equal_bytes(tmp_path):
     assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".wav", ".mkv", ".mp4"])
+def test_a_comment_is_metadata_and_changes_nothing_else(tmp_path, suffix):
+    film = Video(moving_picture(10), 25, tone(0.4))
+    write = {".mkv": write_video, ".mp4": write_preview}.get(suffix, write_audio)
+    content = film.audio if write is write_audio else film
+    write(tmp_path / f"plain{suffix}", content)
+    write(tmp_path / f"told{suffix}", content, comment="synthetic")
+    told = []
+    for name in ("plain", "told"):
+        with av.open(str(tmp_path / f"{name}{suffix}")) as container:
+            told.append({key.lower(): value for key, value in container.metadata.items()}.get("comment"))
+    assert told == [None, "synthetic"]
+    plain, labelled = (read_audio(tmp_path / f"{name}{suffix}") for name in ("plain", "told"))
+    np.testing.assert_array_equal(plain.samples, labelled.samples)
+    if write is not write_audio:
+        frames = (read_video(tmp_path / f"{name}{suffix}").frames for name in ("plain", "told"))
+        np.testing.assert_array_equal(*frames)
+
+
 @pytest.mark.parametrize("write", [write_video, write_preview])
 def test_only_rgb_frames_are_written_and_only_whole(tmp_path, write):
     path = tmp_path / ("a.mkv" if write is write_video else "a.mp4")

@@ -23,6 +23,7 @@ class ReaderSpec:
         split: how clips are divided into train, dev and test.
         source: where the split is stated.
         target: ``module:function`` inside this package, loaded when first used.
+        licence: of the data set, as far as it was looked up; empty where it was not.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ReaderSpec:
     split: str
     source: str
     target: str
+    licence: str = ""
 
     def load(self) -> Callable[..., Corpus]:
         """Import the module and return its function ``read_<name>(root, ...) -> Corpus``."""
@@ -38,9 +40,9 @@ class ReaderSpec:
         return getattr(import_module(module), function)
 
 
-def _spec(name: str, title: str, layout: str, split: str, source: str) -> ReaderSpec:
+def _spec(name: str, title: str, layout: str, split: str, source: str, licence: str = "") -> ReaderSpec:
     module = name.replace("-", "_")
-    return ReaderSpec(name, title, layout, split, source, f"{__name__}.{module}:read_{module}")
+    return ReaderSpec(name, title, layout, split, source, f"{__name__}.{module}:read_{module}", licence)
 
 
 READERS: dict[str, ReaderSpec] = {
@@ -53,6 +55,7 @@ READERS: dict[str, ReaderSpec] = {
             "txt/p225/p225_001.txt; or p225/p225_001.wav",
             "80/10/10 by sentence: none of dev or test is heard in training from any speaker",
             "Serrà, Pascual, Segura 2019 (Blow), arXiv:1906.00794",
+            "CC BY 4.0 (0.92), ODC-By 1.0 (0.80)",
         ),
         _spec(
             "librispeech",
@@ -61,6 +64,7 @@ READERS: dict[str, ReaderSpec] = {
             "<speaker>-<chapter>.trans.txt",
             "train-*, dev-* and test-*, with disjoint speakers",
             "Panayotov, Chen, Povey, Khudanpur 2015, ICASSP",
+            "CC BY 4.0",
         ),
         _spec(
             "ljspeech",
@@ -68,6 +72,7 @@ READERS: dict[str, ReaderSpec] = {
             "metadata.csv (id|text|normalised text) and wavs/LJ001-0001.wav",
             "the last 250 clips test, the 250 before them dev",
             "ESPnet, egs2/ljspeech/tts1/local/data.sh",
+            "public domain",
         ),
         _spec(
             "grid",
@@ -76,6 +81,7 @@ READERS: dict[str, ReaderSpec] = {
             "unseen, unseen-33: 16 training, 7 dev and 10 test speakers; seen, seen-4 (s1, s2, s4, s29): "
             "90/5/5 of every speaker's clips",
             "Kim, Hong, Ro 2021 (VCA-GAN) and its released code; Cooke, Barker, Cunningham, Shao 2006",
+            "CC BY 4.0 by secondary sources; its own record was not read",
         ),
         _spec(
             "tcd-timit",
@@ -83,6 +89,7 @@ READERS: dict[str, ReaderSpec] = {
             "lipspeakers/Lipspkr1/Clips/straightcam/sa1.mp4 and volunteers/01M/Clips/straightcam/sa1.mp4",
             "lipspeakers: 90/5/5 by sentence; volunteers: 17 test speakers, a tenth of the others dev",
             "no list of the lipspeakers' clips was released; test volunteers as in public code, unverified",
+            "by agreement with its makers",
         ),
         _spec(
             "lrw",
@@ -90,6 +97,7 @@ READERS: dict[str, ReaderSpec] = {
             "<WORD>/train, val and test/<WORD>_00001.mp4",
             "the official train, val (as dev) and test",
             "Chung and Zisserman 2016, ACCV",
+            "by agreement with its makers, not to be passed on",
         ),
         _spec(
             "common-voice",
@@ -141,6 +149,7 @@ READERS: dict[str, ReaderSpec] = {
             "cmu_us_<speaker>_arctic/wav/arctic_a0001.wav and etc/txt.done.data",
             "the last 100 sentences test, the 100 before them dev",
             "ESPnet, egs/arctic/tts1/run.sh",
+            "free for any use with its notice",
         ),
         _spec(
             "asvspoof",
@@ -149,6 +158,7 @@ READERS: dict[str, ReaderSpec] = {
             "(and so on), and <trial>.flac",
             "the challenge's train, dev and eval (as test)",
             "Wang et al. 2020; Liu et al. 2023; Wang et al. 2024",
+            "ODC-By 1.0 (2019 LA); the others were not looked up",
         ),
         _spec(
             "folder",

@@ -1,6 +1,7 @@
 """The action for continuous integration decides as the gate does, and never runs what an input says."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,31 @@ def test_what_an_input_says_is_not_run(call, tmp_path):
 def test_no_input_is_pasted_into_a_script():
     steps = yaml.safe_load(ACTION.read_text(encoding="utf-8"))["runs"]["steps"]
     assert all("${{" not in step["run"] for step in steps)
+
+
+def recipes() -> list:
+    """The YAML of the page's part on continuous integration."""
+    page = (ACTION.parents[3] / "docs" / "compare-and-gate.md").read_text(encoding="utf-8")
+    part = page.split("### In continuous integration")[1].split("\n## ")[0]
+    return [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", part, re.DOTALL)]
+
+
+def test_the_steps_for_github_give_the_action_what_it_asks_for():
+    (steps,) = (found for found in recipes() if isinstance(found, list))
+    step = next(step for step in steps if "uses" in step)
+    inputs = yaml.safe_load(ACTION.read_text(encoding="utf-8"))["inputs"]
+    assert ACTION.parent == ACTION.parents[3] / step["uses"].split("doppelbench/", 1)[1].split("@")[0]
+    assert set(step["with"]) <= set(inputs)
+    assert {name for name, entry in inputs.items() if entry.get("required")} <= set(step["with"])
+
+
+def test_the_job_for_gitlab_keeps_what_its_commands_write():
+    (job,) = (found["gate"] for found in recipes() if isinstance(found, dict) and "gate" in found)
+    verbs = [line.split()[:2] for line in job["script"]]
+    assert verbs == [["doppelbench", "run"], ["doppelbench", "gate"]]
+    words = job["script"][1].split()
+    assert words[words.index("--junit") + 1] == job["artifacts"]["reports"]["junit"]
+    run = job["script"][0].split()
+    assert run[run.index("--out") + 1] == words[2]
+    assert job["artifacts"]["paths"] == [f"{words[2]}/report.html"]
+    assert job["artifacts"]["when"] == "always"

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from doppelbench.benchmark.cli import app
 from doppelbench.benchmark.config import ConfigError, ListeningConfig, load_recipe
 from doppelbench.benchmark.listening_studies import (
+    coverage_rows,
     make_listening_test,
     objective_rows,
     planted_effects,
@@ -175,3 +176,8 @@ def test_coverage_is_a_row_for_each_interval() -> None:
     rows = json.loads(invoke("coverage", "--studies", 4, "--trials", 10, "--format", "json"))
     assert len(rows) == 8
     assert {row["figure"] for row in rows} == {"mean", "difference"}
+
+
+def test_coverage_refuses_fewer_people_than_rate_an_item() -> None:
+    with pytest.raises(InputError, match="8 people in the pool, but 10 rate each item"):
+        coverage_rows(studies=2, raters=8, trials=4, seed=0)

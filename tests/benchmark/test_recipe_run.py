@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+import soundfile
 from command_line import cli, complaint
 
 from doppelbench.benchmark.config import ConfigError, load_recipe
@@ -74,6 +75,11 @@ class TestAFinishedRun:
             assert {"weights.safetensors", "config.json", "log.csv", "tensorboard"} <= {
                 p.name for p in folder.iterdir()
             }
+
+    def test_outputs_of_a_system_call_themselves_synthetic_and_natural_speech_does_not(self, finished):
+        for system, made in (("exemplar", True), ("natural", False)):
+            path = next((finished.folder / "outputs" / system).glob("*.flac"))
+            assert ("synthetic, made by the system exemplar" in soundfile.SoundFile(path).comment) == made
 
     def test_has_one_item_for_every_system_trial_and_metric_that_applies(self, finished):
         items = pd.read_parquet(finished.folder / "items.parquet")

@@ -6,6 +6,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -146,8 +147,11 @@ HOSTILE = {
 def test_a_hostile_archive_is_refused_with_its_reason(what: str, tmp_path: Path) -> None:
     entries, message = HOSTILE[what]
     (tmp_path / "a.zip").write_bytes(archive_of(entries))
+    memory, began = psutil.Process().memory_info().rss, time.process_time()
     with pytest.raises(InputError, match=message):
         contents(tmp_path / "a.zip")
+    assert time.process_time() - began < 0.5
+    assert psutil.Process().memory_info().rss - memory < 64 << 20
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 

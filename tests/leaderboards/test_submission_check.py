@@ -1,6 +1,5 @@
 """Every kind of mistake in a submission has its finding: how bad, where, what, and how to cure it."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +42,11 @@ def guard() -> Iterator[MediaGuard]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders with sounds and films in order, and what they are not to be copies of."""
-    place = tmp_path_factory.mktemp("submissions")
+    return make_place(tmp_path_factory.mktemp("submissions"))
+
+
+def make_place(place: Path) -> Path:
+    """Write them."""
     make_submission(place / "sounds")
     make_submission(place / "films", sheet(film=True))
     for number in range(3):
@@ -142,6 +145,11 @@ def copy_file(folder: Path, name: str, path: Path) -> None:
     (folder / name).write_bytes(path.read_bytes())
 
 
+def relink(path: Path, other: Path) -> None:
+    path.unlink()
+    path.hardlink_to(other)
+
+
 Spoil = Callable[[Path, Path], object]
 # What is done to a submission, the severity, item and code of its finding, and what it says.
 SOUNDS: dict[str, tuple[Spoil, str, str, str, str]] = {
@@ -174,8 +182,8 @@ SOUNDS: dict[str, tuple[Spoil, str, str, str, str]] = {
     "an empty file": (
         lambda f, _: (f / "outputs/t0.flac").write_bytes(b""), "error", "t0", "unreadable", "0 bytes"),
     "no sound at all": (
-        lambda f, _: (f / "outputs/t0.flac").write_bytes(os.urandom(999)), "error", "t0", "unreadable",
-        "not a FLAC file"),
+        lambda f, _: (f / "outputs/t0.flac").write_bytes(np.random.default_rng(0).bytes(999)), "error", "t0",
+        "unreadable", "not a FLAC file"),
     "a playlist under the name of a sound": (
         lambda f, _: (f / "outputs/t0.flac").write_bytes(b"#EXTM3U\n/etc/passwd"), "error", "t0",
         "unreadable",
@@ -211,6 +219,9 @@ SOUNDS: dict[str, tuple[Spoil, str, str, str, str]] = {
     "the source itself": (
         lambda f, p: copy_file(f, "outputs/t0.flac", p / "source1.flac"), "error", "t0", "copy",
         "byte for byte, the recording source1"),
+    "a hard link to the source": (
+        lambda f, p: relink(f / "outputs/t0.flac", p / "source1.flac"), "error", "t0", "copy",
+        "byte for byte, the recording source1"),
     "the source, quieter and later": (
         lambda f, p: sound(f, np.append(np.zeros(300), 0.2 * soundfile.read(p / "source0.flac")[0])), "error",
         "t0", "copy", "that of the source (correlation 1.000)"),
@@ -228,6 +239,9 @@ FILMS: dict[str, tuple[Spoil, str, str, str, str]] = {
     "no film": (
         lambda f, _: (f / "outputs/t0.mkv").write_bytes(b"ffconcat version 1.0\nfile /etc/passwd\n"), "error",
         "t0", "unreadable", "not a Matroska file"),
+    "a sound under the name of a film": (
+        lambda f, p: copy_file(f, "outputs/t0.mkv", p / "source0.flac"), "error", "t0", "unreadable",
+        "not a Matroska file"),
     "an MP4 under its name": (
         lambda f, _: write_container(f / "outputs/t0.mkv", codec="mpeg4", kind="mp4"), "error", "t0",
         "unreadable", "not a Matroska file"),

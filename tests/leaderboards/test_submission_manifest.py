@@ -5,6 +5,7 @@ import csv
 import json
 import string
 import time
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -60,31 +61,31 @@ def test_every_field_has_a_help() -> None:
     assert set(values_of(filled_manifest(SHEET))) == set(FIELD_HELP)
 
 
-@pytest.mark.parametrize(
-    ("changes", "field", "what"),
-    [
-        ({"schema_version": 2}, "schema_version", "is 2"),
-        ({"schema_version": True}, "schema_version", "is true"),
-        ({"corpus_hash": "A" * 64}, "corpus_hash", "string should match"),
-        ({"system": {"name": "a/b", "description": "long enough"}}, "system.name", 'is "a/b"'),
-        ({"system": "x"}, "system", 'is "x"'),
-        ({"authors": "A. Author"}, "authors", "valid list"),
-        ({"authors": [7]}, "authors.0", "is 7"),
-        ({"authors": ["two\nlines"]}, "authors.0", "string should match"),
-        ({"contact": "nobody"}, "contact", 'is "nobody"'),
-        ({"parameters": "many"}, "parameters", "valid integer"),
-        ({"parameters": -1}, "parameters", "greater than or equal to 0"),
-        ({"parameters": 1.5}, "parameters", "is 1.5"),
-        ({"code": "javascript:alert(1)"}, "code", "string should match"),
-        ({"paper": 'https://x.org/"><script>'}, "paper", "string should match"),
-        ({"consent": {"voices_and_faces": 1, "labelled_synthetic": True}}, "consent.voices_and_faces",
-         "is 1: input should be a valid boolean"),
-        ({"consent": {"voices_and_faces": True, "labelled_synthetic": False}}, "consent.labelled_synthetic",
-         "is false: without it nothing is scored or shown"),
-        ({"licences": "x"}, "licences", "is no field of a manifest; did you mean licence?"),
-        ({"compute": "x" * 301}, "compute", "at most 300"),
-    ],
-)  # fmt: skip
+WRONG_FIELDS: list[tuple[dict[str, Any], str, str]] = [
+    ({"schema_version": 2}, "schema_version", "is 2"),
+    ({"schema_version": True}, "schema_version", "is true"),
+    ({"corpus_hash": "A" * 64}, "corpus_hash", "string should match"),
+    ({"system": {"name": "a/b", "description": "long enough"}}, "system.name", 'is "a/b"'),
+    ({"system": "x"}, "system", 'is "x"'),
+    ({"authors": "A. Author"}, "authors", "valid list"),
+    ({"authors": [7]}, "authors.0", "is 7"),
+    ({"authors": ["two\nlines"]}, "authors.0", "string should match"),
+    ({"contact": "nobody"}, "contact", 'is "nobody"'),
+    ({"parameters": "many"}, "parameters", "valid integer"),
+    ({"parameters": -1}, "parameters", "greater than or equal to 0"),
+    ({"parameters": 1.5}, "parameters", "is 1.5"),
+    ({"code": "javascript:alert(1)"}, "code", "string should match"),
+    ({"paper": 'https://x.org/"><script>'}, "paper", "string should match"),
+    ({"consent": {"voices_and_faces": 1, "labelled_synthetic": True}}, "consent.voices_and_faces",
+     "is 1: input should be a valid boolean"),
+    ({"consent": {"voices_and_faces": True, "labelled_synthetic": False}}, "consent.labelled_synthetic",
+     "is false: without it nothing is scored or shown"),
+    ({"licences": "x"}, "licences", "is no field of a manifest; did you mean licence?"),
+    ({"compute": "x" * 301}, "compute", "at most 300"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "field", "what"), WRONG_FIELDS)
 def test_a_wrong_field_is_named_with_its_cure(changes, field: str, what: str) -> None:
     with pytest.raises(ManifestError) as caught:
         read_manifest(json.dumps(filled_manifest(SHEET, **changes)).encode())
@@ -98,26 +99,27 @@ def test_a_wrong_field_is_named_with_its_cure(changes, field: str, what: str) ->
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b" " * (1 << 19), "more than 262144"),
-        (b"\xff{}", "not a UTF-8 text file"),
-        (b"{", "line 1: not JSON"),
-        (b"", "not JSON"),
-        (DEEP, "nested more than 16 deep"),
-        (b'{"a":' * 20 + b"1" + b"}" * 20, "nested more than 16 deep"),
-        (b'{"a": 1, "a": 2}', "the key a stands twice"),
-        (b'{"a": NaN}', "NaN is no number that JSON knows"),
-        (b"[-Infinity]", "-Infinity is no number"),
-        (b"[1e999]", "the number 1e999 is too large"),
-        (b"[" + b"9" * 5000 + b"]", "a number that is too large"),
-        (rb'["\u001b[2J"]', r"hidden character U\+001B"),
-        (rb'["\ud800"]', r"hidden character U\+D800"),
-        (rb'{"\u202e": 1}', r"hidden character U\+202E"),
-    ],
-)
-def test_json_of_the_wrong_kind_is_refused_at_once(content: bytes, message: str) -> None:
+WRONG_JSON = {
+    "a manifest that is too large": (b" " * (1 << 19), "more than 262144"),
+    "a manifest that is not UTF-8": (b"\xff{}", "not a UTF-8 text file"),
+    "a manifest that breaks off": (b"{", "line 1: not JSON"),
+    "an empty manifest": (b"", "not JSON"),
+    "a manifest nested without end": (DEEP, "nested more than 16 deep"),
+    "a manifest nested too deep": (b'{"a":' * 20 + b"1" + b"}" * 20, "nested more than 16 deep"),
+    "a key of the manifest twice": (b'{"a": 1, "a": 2}', "the key a stands twice"),
+    "NaN in the manifest": (b'{"a": NaN}', "NaN is no number that JSON knows"),
+    "an infinite number in the manifest": (b"[-Infinity]", "-Infinity is no number"),
+    "a number beyond all floats": (b"[1e999]", "the number 1e999 is too large"),
+    "a number of 5000 digits": (b"[" + b"9" * 5000 + b"]", "a number that is too large"),
+    "a control character in the manifest": (rb'["\u001b[2J"]', r"hidden character U\+001B"),
+    "half a surrogate pair in the manifest": (rb'["\ud800"]', r"hidden character U\+D800"),
+    "text that runs backwards in the manifest": (rb'{"\u202e": 1}', r"hidden character U\+202E"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG_JSON)
+def test_json_of_the_wrong_kind_is_refused_at_once(what: str) -> None:
+    content, message = WRONG_JSON[what]
     began = time.process_time()
     with pytest.raises(InputError, match=message):
         read_strict_json(content, "submission.json")
@@ -154,29 +156,31 @@ def line(**changes: str) -> bytes:
     return (",".join(COLUMNS) + "\n" + ",".join(values.get(name, "") for name in COLUMNS) + "\n").encode()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "there is no trial in it"),
-        (b"a;b\n", "line 1: expected the columns trial,source"),
-        (TRIALS + b"x,y\n", "line 5: 2 fields instead of 9"),
-        (TRIALS + TRIALS.splitlines()[1], "line 5: the trial t0 stands twice"),
-        (TRIALS + TRIALS.splitlines()[1].replace(b"t0,", b"t9,"), "line 5: the output outputs/t0.flac"),
-        (line(output="../t.flac"), "line 2: ../t.flac is no name"),
-        (line(output="outputs/t.wav"), "outputs/t.wav is no name"),
-        (line(seconds="nan"), "seconds is nan; expected a number"),
-        (line(seconds="1e9"), "seconds is 1e9; expected a number"),
-        (line(text_allowed="maybe"), "text_allowed is yes or no"),
-        (line(fps="25"), "fps and size belong to films"),
-        (line(trial=""), "trial is empty"),
-        (line(output="outputs/t.mkv"), "fps is ; expected"),
-        (line(target="a\x07"), r"hidden character U\+0007"),
-        (b"\xff\xfe", "not a UTF-8 text file"),
-        (b'"\n' * 200_000, "not a table that can be read|expected the columns"),
-        (line() + b"\n" * (1 << 23), "more than 8388608"),
-    ],
-)  # fmt: skip
-def test_a_broken_trial_list_is_refused_with_its_line(content: bytes, message: str) -> None:
+WRONG_LISTS = {
+    "an empty trial list": (b"", "there is no trial in it"),
+    "a trial list of other columns": (b"a;b\n", "line 1: expected the columns trial,source"),
+    "a line of the list with too few fields": (TRIALS + b"x,y\n", "line 5: 2 fields instead of 9"),
+    "a trial of the list twice": (TRIALS + TRIALS.splitlines()[1], "line 5: the trial t0 stands twice"),
+    "an output of the list twice": (
+        TRIALS + TRIALS.splitlines()[1].replace(b"t0,", b"t9,"), "line 5: the output outputs/t0.flac"),
+    "an output of the list outside its folder": (line(output="../t.flac"), "line 2: ../t.flac is no name"),
+    "an output of the list of another kind": (line(output="outputs/t.wav"), "outputs/t.wav is no name"),
+    "a duration that is no number": (line(seconds="nan"), "seconds is nan; expected a number"),
+    "a duration of years": (line(seconds="1e9"), "seconds is 1e9; expected a number"),
+    "a permission that is neither yes nor no": (line(text_allowed="maybe"), "text_allowed is yes or no"),
+    "a frame rate for a sound": (line(fps="25"), "fps and size belong to films"),
+    "a trial without a name": (line(trial=""), "trial is empty"),
+    "a film without a frame rate": (line(output="outputs/t.mkv"), "fps is ; expected"),
+    "a control character in the list": (line(target="a\x07"), r"hidden character U\+0007"),
+    "a list that is not UTF-8": (b"\xff\xfe", "not a UTF-8 text file"),
+    "a list of quotation marks": (b'"\n' * 200_000, "not a table that can be read|expected the columns"),
+    "a list that is too large": (line() + b"\n" * (1 << 23), "more than 8388608"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG_LISTS)
+def test_a_broken_trial_list_is_refused_with_its_line(what: str) -> None:
+    content, message = WRONG_LISTS[what]
     with pytest.raises(InputError, match=message):
         read_sheet(content)
 
