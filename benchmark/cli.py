@@ -27,6 +27,7 @@ from doppelbench.benchmark.cli_output import (
     print_rows,
     split_names,
 )
+from doppelbench.benchmark.cli_reproduce import reproduce_verb
 from doppelbench.benchmark.cli_submit import submit_app
 
 app = typer.Typer(
@@ -391,6 +392,9 @@ def gate_verb(
     if failed:
         typer.echo(f"doppelbench: the gate failed: {failed} of {len(checks)} checks", err=True)
         raise typer.Exit(EXIT_GATE_FAILED)
+
+
+app.command("reproduce")(reproduce_verb)
 
 
 @app.command("ls")

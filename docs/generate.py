@@ -24,6 +24,7 @@ VERBS = (
     "score",
     "compare",
     "gate",
+    "reproduce",
     "rescore",
     "listen",
     "detect",
