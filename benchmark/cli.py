@@ -364,7 +364,9 @@ def compare_verb(
 @app.command("gate")
 def gate_verb(
     run: Annotated[Path, typer.Argument(help="The run folder to judge.")],
-    against: Annotated[Path, typer.Option(help="The run folder of the baseline.")],
+    against: Annotated[
+        Path, typer.Option(help="The run folder of the baseline, or a stored result (figures alone).")
+    ],
     rules: Annotated[
         Path | None,
         typer.Option(help="Rules in YAML; by default nothing may be worse, significantly, at full coverage."),
