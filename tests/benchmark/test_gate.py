@@ -327,9 +327,7 @@ def test_a_baseline_of_items_knows_either_way_too(tmp_path, base, stoi):
 def test_figures_alone_cannot_be_tested(tmp_path):
     against = stored_result(tmp_path, {"a": (0.7, 4)})
     run = write_run(tmp_path / "run", {("a", "stoi"): [0.7] * 4})
-    with pytest.raises(
-        ConfigError, match=r"rule 1 tests for significance, but .* keeps figures"
-    ):
+    with pytest.raises(ConfigError, match=r"rule 1 tests for significance, but .* keeps figures"):
         gate(run, against, load_rules(None))
 
 
