@@ -3,8 +3,9 @@
     PYTHONPATH=tests:tests/baseline:$PYTHONPATH python docs/baseline_spread.py runs/spread 10-29
 
 The tolerances rest on the seeds 1-9; the seeds 10-29 are others. Runs the recipe of the baseline once for
-each seed and prints, for every figure that a seed moves, the stored value, range and standard deviation over the
-seeds, the largest difference and the tolerance; then which seeds the gate would refuse. Reference rows do not
+each seed and prints, for every figure that a seed moves, the stored value, range and standard deviation over
+the seeds, the largest difference and the tolerance; then which seeds the gate would refuse.
+Reference rows do not
 depend on the seed, so only the systems are made again.
 """
 
