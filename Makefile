@@ -8,7 +8,7 @@ RUN ?= runs/quickstart
 export OMP_WAIT_POLICY ?= PASSIVE
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart test test-all lint benchmark docs metrics-page board clean
+.PHONY: quickstart test test-all lint benchmark docs metrics-page board baseline clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/doppelbench run quickstart-video --out $(RUN)-video
@@ -38,6 +38,10 @@ docs: $(VENV)/.installed
 
 board: $(VENV)/.installed
 	$(BIN)/doppelbench board build leaderboards/results --out site
+
+# Stores the figures that tests/baseline gates, with a reason: make baseline REASON="..."
+baseline: $(VENV)/.installed-test
+	PYTHONPATH=tests $(BIN)/python tests/baseline/stored_baseline.py "$$REASON"
 
 metrics-page: $(VENV)/.installed-test
 	$(BIN)/python docs/generate_metrics.py

@@ -200,13 +200,15 @@ def _synthesis_result(folder: Path) -> "tuple[Result, Items | None, bool]":
         "corpus": {name: info.corpus.get(name) for name in ("label", "hash", "clips")},
         "trials": {
             "count": len(plan["trials"]),
-            "hash": trials_hash(_trial_content(trial) for trial in plan["trials"]),
+            "hash": trials_hash(trial_content(trial) for trial in plan["trials"]),
         },
         "ranking": list(track[0].ranking),
         "recipe": str(info.config.get("name") or ""),
         "preset": info.config.get("preset"),
         "seeds": {name: seed for name, seed in info.seeds.items() if isinstance(seed, int)},
         **_made_with(info.sessions[-1].environment if info.sessions else {}),
+        # The hash of the corpus stands in a field of its own.
+        "config": {name: value for name, value in info.config.items() if name != "corpus_hash"},
         "published": str(info.config.get("published") or ""),
         "metrics": _metric_parts(figures, info.signatures),
         "systems": [
@@ -223,7 +225,7 @@ def _synthesis_result(folder: Path) -> "tuple[Result, Items | None, bool]":
     return result, items, True
 
 
-def _trial_content(trial: Mapping[str, Any]) -> list[Any]:
+def trial_content(trial: Mapping[str, Any]) -> list[Any]:
     """What a trial is made of, wherever its files lie."""
 
     def clip(name: str) -> list[Any] | None:
@@ -233,22 +235,42 @@ def _trial_content(trial: Mapping[str, Any]) -> list[Any]:
     return [trial["id"], trial["target"], clip("source"), clip("reference")]
 
 
-def _made_with(environment: Mapping[str, Any]) -> dict[str, str]:
-    """The environment in one line, and the commit."""
+def _made_with(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The environment in one line and by its parts, and the commit."""
     machine, gpu = environment.get("machine") or {}, environment.get("gpu") or {}
-    packages, git = environment.get("packages") or {}, environment.get("git") or {}
+    git = environment.get("git") or {}
+    versions = made_versions(environment)
     parts = [
         str(machine.get("processor") or "unknown processor"),
         f"{machine.get('cores', '?')} cores",
         *(str(name) for name in gpu.get("names") or ()),
-        *(f"Python {environment['python']}" for _ in [0] if environment.get("python")),
-        *(f"{name} {packages[name]}" for name in ("doppelbench", "torch", "numpy") if packages.get(name)),
+        *(f"Python {versions['python']}" for _ in [0] if versions.get("python")),
+        *(f"{name} {versions[name]}" for name in ("doppelbench", "torch", "numpy") if versions.get(name)),
     ]
     commit = str(git.get("commit") or "")
     return {
         "environment": ", ".join(parts),
         "commit": f"{commit} with changes" if commit and git.get("dirty") else commit,
+        "versions": versions,
+        "machine": made_on(environment),
     }
+
+
+def made_versions(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Versions of Python and of the packages in a record of an environment."""
+    python = {"python": str(environment["python"])} if environment.get("python") else {}
+    return python | {name: str(version) for name, version in (environment.get("packages") or {}).items()}
+
+
+def made_on(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Processor, accelerators and platform in a record of an environment, as far as it names them."""
+    gpu = environment.get("gpu") or {}
+    said = {
+        "processor": (environment.get("machine") or {}).get("processor"),
+        "accelerators": ", ".join(gpu.get("names") or ()) or ("none" if environment else None),
+        "platform": environment.get("platform"),
+    }
+    return {name: str(value) for name, value in said.items() if value}
 
 
 def _metric_parts(figures: "Sequence[FigureRow]", signatures: Mapping[str, str]) -> list[dict[str, Any]]:

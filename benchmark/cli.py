@@ -27,6 +27,7 @@ from doppelbench.benchmark.cli_output import (
     print_rows,
     split_names,
 )
+from doppelbench.benchmark.cli_reproduce import reproduce_verb
 from doppelbench.benchmark.cli_submit import submit_app
 
 app = typer.Typer(
@@ -363,7 +364,9 @@ def compare_verb(
 @app.command("gate")
 def gate_verb(
     run: Annotated[Path, typer.Argument(help="The run folder to judge.")],
-    against: Annotated[Path, typer.Option(help="The run folder of the baseline.")],
+    against: Annotated[
+        Path, typer.Option(help="The run folder of the baseline, or a stored result (figures alone).")
+    ],
     rules: Annotated[
         Path | None,
         typer.Option(help="Rules in YAML; by default nothing may be worse, significantly, at full coverage."),
@@ -391,6 +394,9 @@ def gate_verb(
     if failed:
         typer.echo(f"doppelbench: the gate failed: {failed} of {len(checks)} checks", err=True)
         raise typer.Exit(EXIT_GATE_FAILED)
+
+
+app.command("reproduce")(reproduce_verb)
 
 
 @app.command("ls")

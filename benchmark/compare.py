@@ -7,6 +7,7 @@ adjusted by Holm's method over all rows of one call.
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ ALPHA = 0.05
 SWAPS = 10_000
 # The smallest p-value of random swaps is 1 / (1 + swaps); it must stay far below alpha / rows.
 SWAPS_PER_THRESHOLD = 10
+TRAINED_PART = re.compile(r"\|(classifier|readout)-[0-9a-f]+\|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +340,15 @@ def signature_difference(first: str, second: str) -> str:
         if kind != "equal":
             said.append(f"{'|'.join(one[a:b]) or 'nothing'} against {'|'.join(other[c:d]) or 'nothing'}")
     return ", ".join(said)
+
+
+def without_trained_parts(signature: str) -> str:
+    """A signature without the hash of a model that the run itself trained.
+
+    Such a model is another one wherever the last bits of its training are others, so a figure that is held
+    against one of another machine cannot ask for it.
+    """
+    return TRAINED_PART.sub(r"|\1-of-the-run|", signature)
 
 
 def _series(metric: str, rows: Iterable[ItemRow], signatures: Mapping[str, str]) -> Series:

@@ -1,5 +1,8 @@
 """Judge a run against a baseline by rules: tolerance and significance, coverage, absolute bounds.
 
+The baseline is a run, and trials are compared one by one, or a stored result, of which figures alone are
+left: they are held against tolerances, also where the recordings are not the same bytes.
+
 A rule is chosen for every system and metric, the last one that matches; each gives one check. A check fails
 with a sentence, and also when the run lacks what the baseline has or when the two cannot be compared: what
 cannot be judged has not passed.
@@ -9,7 +12,7 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -27,11 +30,14 @@ from doppelbench.benchmark.compare import (
     compare_pairs,
     format_p,
     load_scores,
+    signature_difference,
+    without_trained_parts,
 )
 from doppelbench.benchmark.config import ConfigError, Section, check_metrics
 from doppelbench.benchmark.tables import format_value
 from doppelbench.corpora.errors import InputError
 from doppelbench.engine.files import write_bytes
+from doppelbench.leaderboards.result import FigurePart, MetricPart, Result, read_result
 
 WILDCARDS = "*?["
 PER_CENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*%")
@@ -40,6 +46,7 @@ ROUNDING = 1e-9
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Outcome = Literal["pass", "warn", "fail"]
+Basis = Literal["items", "figures"]
 
 
 class Rule(Section):
@@ -52,6 +59,9 @@ class Rule(Section):
     )
     significance: float | None = Field(
         default=0.05, gt=0, lt=1, description="null: worse by more than the tolerance fails in any case"
+    )
+    either_way: bool = Field(
+        default=False, description="better than the baseline by more than the tolerance fails too"
     )
     min_coverage: float = Field(default=1.0, ge=0, le=1)
     min: float | None = Field(default=None, allow_inf_nan=False, description="least figure")
@@ -108,6 +118,7 @@ class Check:
         verdict: ``warn`` is a pass that is worse than the baseline.
         reasons: sentences, one for each thing that is wrong or worth knowing.
         comparison: with the baseline; None for a figure that has none.
+        basis: whether items were compared one by one, or figures alone, without a test.
     """
 
     rule: int
@@ -116,6 +127,7 @@ class Check:
     verdict: Outcome
     reasons: tuple[str, ...]
     comparison: Comparison | None = None
+    basis: Basis = "items"
 
 
 def load_rules(path: Path | None) -> Rules:
@@ -152,7 +164,7 @@ def gate(run: Path, against: Path, rules: Rules, *, unit: Unit = "item", seed: i
 
     Args:
         run: folder of the run to judge.
-        against: folder of the baseline.
+        against: folder of the baseline, or the file of a result (:func:`gate_figures`).
         rules: what must hold.
         unit: what is resampled and swapped as one.
         seed: of resamples and random swaps.
@@ -162,7 +174,11 @@ def gate(run: Path, against: Path, rules: Rules, *, unit: Unit = "item", seed: i
 
     Raises:
         InputError: a run cannot be read, or no rule matches anything.
+        ConfigError: a rule asks for a test and the baseline has no items.
     """
+    if against.is_file():
+        result = read_result(against, items=False).result
+        return gate_figures(load_scores(run), result, rules, name=str(against))
     new, base = load_scores(run), load_scores(against)
     chosen: dict[tuple[str, str], int] = {}
     for number, rule in enumerate(rules.rules):
@@ -177,7 +193,15 @@ def gate(run: Path, against: Path, rules: Rules, *, unit: Unit = "item", seed: i
         found = compare_pairs(pairs, unit=unit, alpha=min(levels), seed=seed, family=tested)
         comparisons = dict(zip(compared, found, strict=True))
     checks = [
-        _check(number, rules.rules[number], place, new, base, comparisons.get(place))
+        _check(
+            number,
+            rules.rules[number],
+            place,
+            new,
+            base.name,
+            comparisons.get(place),
+            _absent_reasons(rules.rules[number], new.series.get(place), base.series.get(place)),
+        )
         for place, number in sorted(chosen.items())
     ]
     checks += _rules_without_a_figure(rules, new, base)
@@ -186,10 +210,60 @@ def gate(run: Path, against: Path, rules: Rules, *, unit: Unit = "item", seed: i
     return checks
 
 
+def gate_figures(new: RunScores, base: Result, rules: Rules, *, name: str) -> list[Check]:
+    """Hold the figures of a run against stored ones.
+
+    The recordings need not be the same bytes, so nothing is paired and nothing tested: what is left is a
+    tolerance. Signatures must agree, except for the models that a run trains itself.
+
+    Args:
+        new: scores of the run to judge.
+        base: the stored result.
+        rules: what must hold; each one that is used says ``significance: null``.
+        name: of the stored result in messages.
+
+    Raises:
+        ConfigError: a rule that is used asks for a test.
+        InputError: no rule matches anything.
+    """
+    figures = {(system.key, figure.metric): figure for system in base.systems for figure in system.figures}
+    signatures = {metric.name: metric for metric in base.metrics}
+    chosen: dict[tuple[str, str], int] = {}
+    for number, rule in enumerate(rules.rules):
+        known = set(figures) | (set(new.series) if rule.bounded else set())
+        chosen.update({place: number for place in known if rule.matches(*place)})
+    if not chosen:
+        raise InputError(f"no rule matches a figure of {name}; it has {', '.join(sorted(signatures))}")
+    for number in sorted(set(chosen.values())):
+        if rules.rules[number].significance is not None:
+            raise ConfigError(
+                f"rule {number + 1} tests for significance, but {name} keeps figures and no items, so that "
+                "only tolerances can be judged; give the rule a tolerance and significance: null"
+            )
+    checks = []
+    for place, number in sorted(chosen.items()):
+        rule, figure, own = rules.rules[number], figures.get(place), new.series.get(place)
+        comparison = None
+        if figure is not None and own is not None:
+            comparison = _compare_figure(name, figure, signatures[place[1]], new, place)
+        short = (
+            [f"{own.expected} items were expected, {figure.expected} are in the baseline"]
+            if figure is not None and own is not None and own.expected < figure.expected * rule.min_coverage
+            else []
+        )
+        checks.append(_check(number, rule, place, new, name, comparison, short, "figures"))
+    for number, rule in enumerate(rules.rules, start=1):
+        if not any(rule.matches(*place) for place in {*figures, *(new.series if rule.bounded else ())}):
+            said = f"{name} has no figure that rule {number} matches"
+            checks.append(Check(number, rule.system, rule.metric, "fail", (said,), basis="figures"))
+    return checks
+
+
 def gate_table(checks: Sequence[Check], *, people: bool) -> list[dict[str, Any]]:
     """Checks as rows for tables: everything for programs, rounded for people."""
     if not people:
         return [asdict(check) for check in checks]
+    by_figures = any(check.basis == "figures" for check in checks)
     return [
         {
             "verdict": check.verdict,
@@ -197,6 +271,7 @@ def gate_table(checks: Sequence[Check], *, people: bool) -> list[dict[str, Any]]
             "system": check.system,
             "metric": check.metric,
             **_numbers(check.comparison),
+            **({"judged by": check.basis} if by_figures else {}),
             "reason": "; ".join(check.reasons),
         }
         for check in checks
@@ -244,34 +319,65 @@ def _check(
     rule: Rule,
     place: tuple[str, str],
     new: RunScores,
-    base: RunScores,
+    base: str,
     comparison: Comparison | None,
+    absent: Sequence[str],
+    basis: Basis = "items",
 ) -> Check:
     system, metric = place
     own = new.series.get(place)
     if own is None:
         what = f"{metric} of {system}" if system in new.systems else f"the system {system}"
-        return Check(number + 1, system, metric, "fail", (f"{new.name} lacks {what}, which {base.name} has",))
+        lacks = f"{new.name} lacks {what}, which {base} has"
+        return Check(number + 1, system, metric, "fail", (lacks,), basis=basis)
     reasons = []
     if own.coverage < rule.min_coverage:
         reasons.append(
             f"{own.scored} of {own.expected} items were scored, a coverage of {own.coverage:.3f} under "
             f"{rule.min_coverage:g}"
         )
-    reasons += _absent_reasons(rule, own, base.series.get(place))
+    reasons += absent
     reasons += _bound_reasons(rule, own.figure, metric)
     worse, is_broken = _worse_reason(rule, comparison)
     if is_broken:
         reasons.append(worse)
     if reasons:
-        return Check(number + 1, system, metric, "fail", tuple(reasons), comparison)
+        return Check(number + 1, system, metric, "fail", tuple(reasons), comparison, basis)
     notes = (worse,) if worse else ()
-    return Check(number + 1, system, metric, "warn" if notes else "pass", notes, comparison)
+    return Check(number + 1, system, metric, "warn" if notes else "pass", notes, comparison, basis)
 
 
-def _absent_reasons(rule: Rule, own: Series, base: Series | None) -> list[str]:
+def _compare_figure(
+    name: str, figure: FigurePart, stored: MetricPart, new: RunScores, place: tuple[str, str]
+) -> Comparison:
+    own = new.series[place]
+    row = Comparison(
+        name,
+        place[0],
+        new.name,
+        *place,
+        unit=stored.unit,
+        direction=stored.direction,
+        n=own.scored,
+        base=figure.value,
+        value=own.figure,
+        base_coverage=figure.coverage,
+        coverage=own.coverage,
+    )
+    before = without_trained_parts(stored.signature)
+    for signature in own.signatures:
+        after = without_trained_parts(signature)
+        if after != before:
+            return replace(row, reason=f"the signatures differ: {signature_difference(before, after)}")
+    if figure.value is None or own.figure is None:
+        reason = "" if figure.value == own.figure else "one of them has no figure"
+        return replace(row, reason=reason or "neither has a figure")
+    return replace(row, difference=own.figure - figure.value, verdict="no difference shown")
+
+
+def _absent_reasons(rule: Rule, own: Series | None, base: Series | None) -> list[str]:
     """A run of fewer trials than the baseline could be complete in itself and leave out the hard ones."""
-    absent = 0 if base is None else len(base.trials - own.trials)
+    absent = 0 if base is None or own is None else len(base.trials - own.trials)
     if base is None or 1 - absent / base.expected >= rule.min_coverage:
         return []
     return [f"{absent} of the {base.expected} trials of the baseline are not in the run"]
@@ -298,10 +404,13 @@ def _worse_reason(rule: Rule, comparison: Comparison | None) -> tuple[str, bool]
         return f"cannot be compared with the baseline: {comparison.reason}", True
     worse, allowed = comparison.worse_by, rule.allowed(comparison.base)
     slack = ROUNDING * (abs(comparison.base) + abs(comparison.value or 0.0))
+    unit = f" {comparison.unit}" if comparison.unit else ""
+    way = "worse"
+    if rule.either_way and worse < -allowed - slack:
+        way, worse = "better", -worse
     if worse <= slack:
         return "", False
-    unit = f" {comparison.unit}" if comparison.unit else ""
-    said = f"worse by {worse:.4g}{unit} (tolerance {allowed:.4g}"
+    said = f"{way} by {worse:.4g}{unit} (tolerance {allowed:.4g}"
     if rule.significance is not None:
         said += f", adjusted p {format_p(comparison.adjusted_p)}"
     said += ")"

@@ -68,7 +68,7 @@ class MetricEntry:
 
 
 def execute(
-    recipe: Recipe, folder: Path, *, until: str = "report", force: bool = False
+    recipe: Recipe, folder: Path, *, until: str = "report", force: bool = False, plan: Plan | None = None
 ) -> list[dict[str, Any]]:
     """Run a recipe, or finish a run of it.
 
@@ -77,6 +77,7 @@ def execute(
         folder: the run folder.
         until: last stage: ``train``, ``synthesize``, ``score`` or ``report``.
         force: delete a run of another configuration that is in the folder.
+        plan: of the recipe, where it was made already.
 
     Returns:
         Figures of :func:`doppelbench.benchmark.figures.compute_figures`; empty before scoring.
@@ -84,8 +85,9 @@ def execute(
     Raises:
         DoppelbenchError: a configuration, an input or a stage that cannot work; the message says what to do.
     """
-    say(f"reading corpus {recipe.corpus.label}")
-    plan = make_plan(recipe)
+    if plan is None:
+        say(f"reading corpus {recipe.corpus.label}")
+        plan = make_plan(recipe)
     last = STAGES.index(until)
     with open_run(plan, folder, force=force) as run:
         with run.stage("train"):
@@ -302,10 +304,8 @@ def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
             options = {"classifier": str(_classifier(run, plan))}
         elif name == "mouth_following":
             options = {"readout": str(_mouth_readout(run, plan))}
-        elif metric_options(name)[0] in LISTENING_METRICS:
-            options = {"recognizer": recipe.recognizer, "normalizer": recipe.normalizer}
-            if recipe.recognizer_device != "cpu":
-                options["device"] = recipe.recognizer_device
+        else:
+            options = stated_options(recipe, name)
         entries.append(_metric_entry(name, options))
     run.info.plan["metrics"] = [
         {"name": entry.name, "options": dict(entry.options), "signature": entry.signature}
@@ -313,6 +313,16 @@ def choose_metrics(run: Run, plan: Plan) -> list[MetricEntry]:
     ]
     run.save()
     return entries
+
+
+def stated_options(recipe: Recipe, name: str) -> dict[str, Any]:
+    """Options that a recipe gives to a metric, where nothing has to be trained for them."""
+    if metric_options(name)[0] not in LISTENING_METRICS:
+        return {}
+    options = {"recognizer": recipe.recognizer, "normalizer": recipe.normalizer}
+    if recipe.recognizer_device != "cpu":
+        options["device"] = recipe.recognizer_device
+    return options
 
 
 def _metric_entry(name: str, options: Mapping[str, Any]) -> MetricEntry:

@@ -27,6 +27,7 @@ VERBS = (
     "score",
     "compare",
     "gate",
+    "reproduce",
     "rescore",
     "listen",
     "detect",

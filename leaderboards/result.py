@@ -153,6 +153,11 @@ class Result(Part):
     seeds: dict[str, int] = Field(default_factory=dict)
     environment: Text = Field(default="", description="machine and versions in one line")
     commit: Annotated[str, Field(max_length=80)] = ""
+    config: dict[str, Any] | None = Field(
+        default=None, description="the whole recipe, by which the figures can be made again"
+    )
+    versions: dict[str, str] = Field(default_factory=dict, description="of Python and the packages")
+    machine: dict[str, str] = Field(default_factory=dict, description="processor, accelerators and platform")
     published: Text = Field(default="", description="key of a published table to be shown, never mixed in")
     metrics: tuple[MetricPart, ...] = Field(min_length=1)
     systems: tuple[SystemPart, ...] = Field(min_length=1)

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from command_line import cli, complaint
-from stored_runs import WER, write_run
+from stored_runs import STOI, WER, write_run
 
+from doppelbench.benchmark.compare import without_trained_parts
 from doppelbench.benchmark.config import ConfigError
 from doppelbench.benchmark.gate import annotations, gate, load_rules, write_junit
 from doppelbench.corpora.errors import InputError
@@ -265,3 +266,103 @@ def test_the_verb_prints_writes_and_exits(tmp_path, base, stoi, noise):
     assert result.returncode == 1
     assert "did you mean 'metric'" in complaint(result)
     assert cli("gate", worse, "--against", tmp_path / "none").returncode == 2
+
+
+def stored_result(folder, figures, signature=STOI):
+    """The file of a result: by system the value of ``stoi`` and the number of its items."""
+    content = {
+        "schema": 1,
+        "name": "baseline",
+        "created": "2026-01-01T00:00:00+00:00",
+        "track": "voice-conversion",
+        "corpus": {"label": "talkers", "hash": "a" * 16},
+        "trials": {"count": 4, "hash": "b" * 16},
+        "ranking": ["stoi"],
+        "metrics": [{"name": "stoi", "signature": signature, "direction": "higher"}],
+        "systems": [
+            {
+                "key": key,
+                "figures": [
+                    {"metric": "stoi", "value": value, "low": None, "high": None, "n": n, "expected": n}
+                ],
+            }
+            for key, (value, n) in figures.items()
+        ],
+    }
+    path = folder / "result.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+ALONE = "rules: [{tolerance: 0.02, significance: null, either_way: %s}]"
+
+
+@pytest.mark.parametrize(
+    ("value", "either_way", "verdict"),
+    [
+        (0.70, "false", "pass"),
+        (0.69, "false", "warn"),
+        (0.67, "false", "fail"),
+        (0.73, "false", "pass"),
+        (0.73, "true", "fail"),
+        (0.71, "true", "pass"),
+    ],
+)
+def test_figures_of_other_recordings_are_held_to_tolerances_alone(tmp_path, value, either_way, verdict):
+    against = stored_result(tmp_path, {"a": (0.7, 4)})
+    run = write_run(tmp_path / "run", {("a", "stoi"): [value] * 4}, recordings="other")
+    (check,) = gate(run, against, rules_of(tmp_path, ALONE % either_way))
+    assert (check.verdict, check.basis) == (verdict, "figures")
+    if verdict == "fail":
+        assert re.search(r"(better|worse) by 0\.03 \(tolerance 0\.02\)", check.reasons[0])
+
+
+def test_a_baseline_of_items_knows_either_way_too(tmp_path, base, stoi):
+    better = write_run(tmp_path / "better", {("a", "stoi"): stoi + 0.05})
+    (check,) = gate(better, base, rules_of(tmp_path, "rules: [{either_way: true}]"))
+    assert check.verdict == "fail"
+    assert check.reasons[0].startswith("better by 0.05 (tolerance 0, adjusted p 0.000")
+
+
+def test_figures_alone_cannot_be_tested(tmp_path):
+    against = stored_result(tmp_path, {"a": (0.7, 4)})
+    run = write_run(tmp_path / "run", {("a", "stoi"): [0.7] * 4})
+    with pytest.raises(ConfigError, match=r"rule 1 tests for significance, but .* keeps figures"):
+        gate(run, against, load_rules(None))
+
+
+def test_what_figures_lack_or_rest_on_fails(tmp_path):
+    against = stored_result(tmp_path, {"a": (0.7, 5), "gone": (0.7, 4)})
+    run = write_run(tmp_path / "run", {("a", "stoi"): [0.7, 0.7, 0.7, "silent"]})
+    rules = "rules: [{significance: null}, {significance: null, system: nobody}]"
+    checks = {check.system: check for check in gate(run, against, rules_of(tmp_path, rules))}
+    assert verdicts(checks.values()) == ["fail"] * 3
+    assert "3 of 4 items were scored" in checks["a"].reasons[0]
+    assert "4 items were expected, 5 are in the baseline" in checks["a"].reasons[1]
+    assert "lacks the system gone" in checks["gone"].reasons[0]
+    assert "has no figure that rule 2 matches" in checks["nobody"].reasons[0]
+    with pytest.raises(InputError, match="no rule matches a figure"):
+        gate(run, against, rules_of(tmp_path, "rules: [{metric: wer, significance: null}]"))
+
+
+def test_signatures_of_figures_agree_but_for_what_a_run_trains(tmp_path):
+    rules = rules_of(tmp_path, ALONE % "true")
+    run = write_run(
+        tmp_path / "run", {("a", "stoi"): [0.7] * 4}, signatures={"stoi": "stoi|classifier-ab12|v1"}
+    )
+    (check,) = gate(run, stored_result(tmp_path, {"a": (0.7, 4)}, "stoi|classifier-cd34|v1"), rules)
+    assert check.verdict == "pass"
+    (check,) = gate(run, stored_result(tmp_path, {"a": (0.7, 4)}, "stoi|classifier-cd34|v2"), rules)
+    assert check.verdict == "fail"
+    assert "the signatures differ: v2 against v1" in check.reasons[0]
+    assert without_trained_parts("a|readout-0f|b") == "a|readout-of-the-run|b"
+
+
+def test_the_verb_says_that_figures_alone_were_judged(tmp_path):
+    against = stored_result(tmp_path, {"a": (0.7, 4)})
+    run = write_run(tmp_path / "run", {("a", "stoi"): [0.7] * 4})
+    rules_of(tmp_path, ALONE % "true")
+    done = cli("gate", run, "--against", against, "--rules", tmp_path / "gate.yaml", "--format", "md")
+    assert done.returncode == 0, done.stderr
+    assert "judged by" in done.stdout.splitlines()[0]
+    assert "figures" in done.stdout
