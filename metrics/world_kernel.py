@@ -297,7 +297,8 @@ def dio(samples: np.ndarray, rate: int, hop_seconds: float) -> np.ndarray:
     Returns:
         Shape (frames,), the first at 0 s.
     """
-    frames = int(samples.size / rate / hop_seconds) + 1
+    # In this order, as WORLD does: else a whole number of hops comes out a little less, and a frame is lost.
+    frames = int(1000.0 * samples.size / rate / (1000.0 * hop_seconds)) + 1
     length = samples.size + 1
     bands = 1 + int(np.log2(HIGH_HZ / LOW_HZ) * BANDS_PER_OCTAVE)
     upper = LOW_HZ * 2.0 ** (np.arange(1, bands + 1) / BANDS_PER_OCTAVE)

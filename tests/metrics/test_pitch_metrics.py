@@ -30,6 +30,13 @@ def test_correlation_hears_the_movement_and_not_the_height():
     assert pitch_correlation(out=120.0**2 / TRACK, ref=TRACK) == pytest.approx(-1.0)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_length_that_is_a_whole_number_of_hops_is_scored(name):
+    audio = speech_like(seed=1)
+    cut = Audio(audio.samples[:9040], audio.rate)
+    assert metric(name).item(out=cut, ref=audio).status == "ok"
+
+
 def test_a_monotone_has_no_correlation():
     with pytest.raises(MediaError, match="F0 of the output does not vary") as raised:
         pitch_correlation(out=np.full(50, 120.0), ref=TRACK)

@@ -39,6 +39,14 @@ def check(samples, rate):
     assert difference[strong].max() < 1e-6
 
 
+@pytest.mark.parametrize(("rate", "size"), [(16000, 9040), (16000, 4720), (22050, 12789), (24000, 6840)])
+def test_whole_numbers_of_hops_have_the_frames_of_pyworld(rate, size):
+    # Lengths whose number of hops, divided in another order, is a little less than whole.
+    samples = speech_like(seed=1, rate=rate).samples.astype(np.float64)[:size]
+    assert len(dio(samples, rate, HOP)) == len(pyworld.harvest(samples, rate, frame_period=5.0)[0])
+    check(samples, rate)
+
+
 def test_digital_silence_and_holes_are_those_of_pyworld():
     samples = speech_like(seed=5).samples.astype(np.float64)
     samples[:4000] = 0.0
