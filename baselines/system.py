@@ -58,6 +58,11 @@ class System(ABC):
 
     spec: ClassVar[SystemSpec]
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What this one needs: that of the spec, less what its settings make superfluous."""
+        return self.spec.needs
+
     @abstractmethod
     def fit(self, clips: Sequence[Clip], trainer: TrainerSettings) -> TrainingRecord | None:
         """Train on clips; resumes from the last checkpoint in ``trainer.directory``.

@@ -321,7 +321,7 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
             config.label in track.reference_rows and config.label != config.name
         ):
             raise ConfigError(f"a system cannot be labelled {config.label!r}; the name is taken in every run")
-        needs = training_needs(config, spec.needs)
+        needs = training_needs(config, system.needs)
         if (config.hear or config.conditions > 1) and "target" not in needs:
             raise ConfigError(
                 f"system {config.key} has no model for each target; leave out hear and conditions"

@@ -101,6 +101,12 @@ class VideoToSpeech(System):
         self.identity = identity_encoder(settings)
         self.voices: dict[str, np.ndarray] = {}
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Without pre-training of its own nobody is heard who is in no film."""
+        pretrains = self.settings.transfer != "scratch" and not self.settings.checkpoint
+        return self.spec.needs if pretrains else self.spec.needs - {"extra-audio"}
+
     @abstractmethod
     def new_decoder(self) -> nn.Module:
         """Make an untrained decoder of states (batch, states, 2 * cells)."""

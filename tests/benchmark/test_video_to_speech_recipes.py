@@ -125,3 +125,11 @@ def test_the_recipe_of_grid_holds_out_six_sentences_and_hears_fourteen_others(re
         heard = {clip.speaker for clip in training.clips if clip.video is None}
         assert len(heard) == 14
         assert "s1" not in heard
+
+
+def test_what_is_trained_from_scratch_hears_only_the_people_in_the_films():
+    plan = plan_of("video-to-speech")
+    heard = {training.key: {clip.speaker for clip in training.clips} for training in plan.trainings()}
+    assert heard["melspec-scratch"] == heard["wavegan-scratch"] == set(TARGETS)
+    assert heard["melspec-frozen"] > set(TARGETS)
+    assert heard["melspec-fine-tuned"] == heard["wavegan-fine-tuned"] > set(TARGETS)
