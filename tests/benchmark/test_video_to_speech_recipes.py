@@ -107,7 +107,8 @@ def test_discriminators_are_one_three_and_none_with_and_without_pre_training():
     assert [system.settings["adversarial_weight"] for system in without] == [0.0, 0.0]
     for training in plan_of("video-to-speech-discriminators").trainings():
         assert {clip.speaker for clip in training.clips if clip.video} == set(TARGETS)
-        assert len({clip.speaker for clip in training.clips if clip.video is None}) == 24
+        heard = {clip.speaker for clip in training.clips if clip.video is None}
+        assert len(heard) == (0 if training.key.endswith("scratch") else 24)
 
 
 @pytest.mark.realdata
@@ -123,7 +124,7 @@ def test_the_recipe_of_grid_holds_out_six_sentences_and_hears_fourteen_others(re
         assert len(films) == 108
         assert not tested & {clip.id for clip in films}
         heard = {clip.speaker for clip in training.clips if clip.video is None}
-        assert len(heard) == 14
+        assert len(heard) == (0 if training.key == "melspec-scratch" else 14)
         assert "s1" not in heard
 
 
