@@ -51,6 +51,8 @@ ONLY_PARSED = {
     r"submit (init|check|score) ": "makes the corpus talkers; test_submission_from_outside.py runs all",
     r"data (?!vctk --root VCTK)": "needs the data set, or makes talkers; tests/readers read small trees",
     r"prefetch ": "fetches weights from the network; tests/benchmark/test_prefetch.py",
+    r"reproduce ": "runs the recipe of a result; tests/benchmark/test_reproduce.py reproduces one",
+    r"gate runs/old-processor ": "judges a run that is not made here; tests/baseline judges one",
     r"score .*whisper": "needs weights; tests of metrics test the recogniser",
     r"score .*--engine ray": "needs a cluster; tests/engine/test_cluster.py starts one",
 }
@@ -314,6 +316,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for result in (ROOT / "leaderboards/results").glob("talk*.json"):
         shutil.copy(result, place / "leaderboards/results")
     (place / "recipe.yaml").write_text("corpus: {reader: talkers}\n", encoding="utf-8")
+    shutil.copytree(ROOT / "tests/baseline", place / "tests/baseline")
     return place
 
 
