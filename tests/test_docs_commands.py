@@ -53,6 +53,7 @@ ONLY_PARSED = {
     r"prefetch ": "fetches weights from the network; tests/benchmark/test_prefetch.py",
     r"reproduce ": "runs the recipe of a result; tests/benchmark/test_reproduce.py reproduces one",
     r"gate runs/old-processor ": "judges a run that is not made here; tests/baseline judges one",
+    r"compare runs/single ": "compares two runs of minutes; tests/benchmark/test_compare.py",
     r"score .*whisper": "needs weights; tests of metrics test the recogniser",
     r"score .*--engine ray": "needs a cluster; tests/engine/test_cluster.py starts one",
 }
@@ -153,6 +154,7 @@ def is_mention(command: Command) -> bool:
 @pytest.mark.parametrize("page", PAGES)
 def test_what_is_not_run_is_known_to_the_command_line(page: str, template: Path) -> None:
     from doppelbench.baselines.registry import find_system
+    from doppelbench.benchmark.detection_options import read_detectors
     from doppelbench.detectors.registry import find_detector
 
     promised: set[Path] = set()
@@ -168,8 +170,9 @@ def test_what_is_not_run_is_known_to_the_command_line(page: str, template: Path)
                 load_recipe(given["recipe"], overrides or [])
             if command.words[0] == "train":
                 find_system(given["system"])
-            for name in str(given.get("detectors", "")).split(",") if "detectors" in given else ():
-                find_detector(name)
+            if isinstance(given.get("detectors"), str):
+                for chosen in read_detectors(given["detectors"], "small"):
+                    find_detector(chosen.name)
             if isinstance(given.get("metrics"), str):
                 check_metrics(split_metrics(given["metrics"]))
             if command.words[0] == "data" and not given["reader"].endswith(".parquet"):
