@@ -316,7 +316,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_submission(place / "my-system")
     stored_detection_runs().write_detection_run(place / "runs/forensics", media=False)
     (place / "leaderboards/results").mkdir(parents=True)
-    for result in (ROOT / "leaderboards/results").glob("talk*.json"):
+    for result in (ROOT / "leaderboards/results").glob("talk*"):
         shutil.copy(result, place / "leaderboards/results")
     (place / "recipe.yaml").write_text("corpus: {reader: talkers}\n", encoding="utf-8")
     shutil.copytree(ROOT / "tests/baseline", place / "tests/baseline")
