@@ -9,7 +9,7 @@ own (Griffin-Lim) puts their peak some pitch periods beside the true lag; log-me
 such signals to the millisecond.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -50,19 +50,8 @@ def best_lag(*, out: np.ndarray, ref: np.ndarray, rate: int) -> Lag:
         ref: shape (n,).
         rate: samples per second of both.
     """
-    from scipy.fft import irfft, next_fast_len, rfft
-
     bound = min(round(rate * MAX_LAG_MS / 1000), ref.size - 1)
-    out, ref = out - out.mean(), ref - ref.mean()
-    length = next_fast_len(ref.size + bound, real=True)
-    correlation = irfft(rfft(out, length) * np.conj(rfft(ref, length)), length)
-    lags = np.arange(-bound, bound + 1)
-    lags = lags[np.argsort(np.abs(lags), kind="stable")]
-    values = correlation[lags]
-    best = int(values.argmax())
-    energy = float(np.linalg.norm(out) * np.linalg.norm(ref))
-    peak = float(values[best]) / energy if energy else 0.0
-    return Lag(int(lags[best]), min(1.0, peak), bool(abs(lags[best]) == bound))
+    return _peak((out - out.mean())[:, None], (ref - ref.mean())[:, None], bound)
 
 
 def best_mel_lag(*, out: np.ndarray, ref: np.ndarray, rate: int) -> Lag:
@@ -75,8 +64,6 @@ def best_mel_lag(*, out: np.ndarray, ref: np.ndarray, rate: int) -> Lag:
         ref: shape (n,).
         rate: samples per second of both, a multiple of 1000.
     """
-    from scipy.fft import irfft, next_fast_len, rfft
-
     hop = rate // 1000
     settings = MelSettings(
         rate=rate,
@@ -90,7 +77,14 @@ def best_mel_lag(*, out: np.ndarray, ref: np.ndarray, rate: int) -> Lag:
         max_db=0.0,
     )
     heard, said = (_even_spectrogram(samples, rate, settings) for samples in (out, ref))
-    bound = min(round(MAX_MEL_LAG_MS), len(said) - 1)
+    found = _peak(heard, said, min(round(MAX_MEL_LAG_MS), len(said) - 1))
+    return replace(found, samples=hop * found.samples)
+
+
+def _peak(heard: np.ndarray, said: np.ndarray, bound: int) -> Lag:
+    """Shift in rows, at most ``bound``, at which two arrays (rows, bands) with means of 0 correlate best."""
+    from scipy.fft import irfft, next_fast_len, rfft
+
     length = next_fast_len(len(said) + bound, real=True)
     spectra = rfft(heard, length, axis=0) * np.conj(rfft(said, length, axis=0))
     correlation = irfft(spectra.sum(axis=1), length)
@@ -100,7 +94,7 @@ def best_mel_lag(*, out: np.ndarray, ref: np.ndarray, rate: int) -> Lag:
     best = int(values.argmax())
     energy = float(np.linalg.norm(heard) * np.linalg.norm(said))
     peak = float(values[best]) / energy if energy else 0.0
-    return Lag(hop * int(lags[best]), min(1.0, peak), bool(abs(lags[best]) == bound))
+    return Lag(int(lags[best]), min(1.0, peak), bool(abs(lags[best]) == bound))
 
 
 def _even_spectrogram(samples: np.ndarray, rate: int, settings: MelSettings) -> np.ndarray:
@@ -132,14 +126,19 @@ def check_align(name: str, align: Align) -> Align:
     return align
 
 
+def resemblance(align: Align) -> Resemblance:
+    """What the option ``align`` compares, where it is not false."""
+    return "mel" if align == "mel" else "waveform"
+
+
 def align_rule(align: Align) -> str:
     """Part of a signature; empty without alignment."""
-    name, bound = RULES["mel" if align == "mel" else "waveform"]
+    name, bound = RULES[resemblance(align)]
     return f"|align-{name}-{bound:g}ms" if align else ""
 
 
 def aligned(
-    *, out: np.ndarray, ref: np.ndarray, rate: int, by: Resemblance = "waveform"
+    *, out: np.ndarray, ref: np.ndarray, rate: int, by: Resemblance
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float | bool]]:
     """Take the best lag off.
 

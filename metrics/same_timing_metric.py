@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from doppelbench.corpora.clip import Clip
-from doppelbench.metrics.alignment import Align, Resemblance, align_rule, aligned, check_align
+from doppelbench.metrics.alignment import Align, align_rule, aligned, check_align, resemblance
 from doppelbench.metrics.audio_metric import AudioMetric
 from doppelbench.metrics.metric import ItemScore
 from doppelbench.metrics.signals import LENGTH_RULE, same_length
@@ -38,7 +38,6 @@ class SameTimingMetric(AudioMetric):
         out, ref = same_length(out=out, ref=ref, rate=self.rate)
         lag: Mapping[str, float | bool] = {}
         if self.align:
-            by: Resemblance = "mel" if self.align == "mel" else "waveform"
-            out, ref, lag = aligned(out=out, ref=ref, rate=self.rate, by=by)
+            out, ref, lag = aligned(out=out, ref=ref, rate=self.rate, by=resemblance(self.align))
         value, statistics = self.compare(out=out, ref=ref)
         return ItemScore(value, stats={**statistics, **lag})
