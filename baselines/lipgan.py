@@ -452,12 +452,16 @@ class LipGAN(System):
         return record
 
     def enroll(self, target: str, clips: Sequence[Clip]) -> None:
-        """Take the first film that can be used, in the order given.
+        """Take the first film that can be used, in the order given, or one picture of it.
 
         Raises:
             InputError: no film can be used; the message says why.
         """
-        self.films[target] = enrol_film(target, clips, self.settings.picture, self.settings.find_faces)
+        film = enrol_film(target, clips, self.settings.picture, self.settings.find_faces)
+        if self.settings.paste_on == "still":
+            chosen = [nearest_to_mean(film.frames)]
+            film = replace(film, frames=film.frames[chosen], faces=film.faces[chosen])
+        self.films[target] = film
 
     def draw(self, sound: np.ndarray, references: np.ndarray, faces: np.ndarray) -> np.ndarray:
         """Redraw the lower half of faces.
@@ -492,8 +496,7 @@ class LipGAN(System):
         shown, indices = self._shown(trial, enrolled, sound.seconds)
         count = len(indices)
         windows = mfcc_windows(sound.samples, count, shown.fps)
-        still = self.settings.paste_on == "still"
-        references = enrolled.faces[indices if still else forth_and_back(count, len(enrolled.faces))]
+        references = enrolled.faces[forth_and_back(count, len(enrolled.faces))]
         faces = self.draw(windows, references, shown.faces[indices])
         return Output(sound, Video(paste_face(shown.frames[indices], faces, shown.box), shown.fps))
 
@@ -503,8 +506,6 @@ class LipGAN(System):
             film = enrolled_film(natural_film(trial), self.settings.picture, self.settings.find_faces)
             return film, np.arange(len(film.frames))
         count = film_length(trial, seconds, enrolled.fps)
-        if self.settings.paste_on == "still":
-            return enrolled, np.full(count, nearest_to_mean(enrolled.frames))
         return enrolled, forth_and_back(count, len(enrolled.frames))
 
     def save(self, directory: Path) -> None:
