@@ -56,11 +56,11 @@ def prepare(run: DetectionFolder, recipe: DetectionRecipe, collected: Collected,
         sample.id: run.material(sample.id) if media == "audio" else Path(str(sample.clip.video))
         for sample in collected.samples
     }
-    tasks, keys, record = [], {}, {}
+    tasks, keys, digests, record = [], {}, {}, {}
     for sample in collected.samples:
         clip = sample.clip
         try:
-            digest = sha256_of(str(clip.video if media == "video" else clip.audio))
+            digests[sample.id] = digest = sha256_of(str(clip.video if media == "video" else clip.audio))
         except OSError as error:
             record[sample.id] = {"status": "missing", "reason": str(error), "sha256": ""}
             continue
@@ -77,7 +77,8 @@ def prepare(run: DetectionFolder, recipe: DetectionRecipe, collected: Collected,
     def keep(result: Result) -> None:
         found = _outcome(result)
         if found["status"] == "ok":
-            found["sha256"] = sha256_of(files[result.key])
+            # A film is the file that it was.
+            found["sha256"] = sha256_of(files[result.key]) if media == "audio" else digests[result.key]
         index[result.key] = record[result.key] = {"sha256": "", **found, "key": keys[result.key]}
 
     _work(
