@@ -33,25 +33,36 @@ class Contrast:
     metric: str
 
 
-def contrast_rows(folder: Path, plan: Plan) -> list[dict[str, Any]]:
-    """Compute the contrasts of a finished run.
+def asked_contrasts(plan: Plan) -> list[Contrast]:
+    """The contrasts of a recipe, by those metrics that rank its track where it names none."""
+    return [
+        Contrast(contrast.base, system, metric)
+        for contrast in plan.recipe.contrasts
+        for system in contrast.systems
+        for metric in (contrast.metrics or plan.track.ranking)
+    ]
+
+
+def contrast_rows(
+    folder: Path, systems: Sequence[Mapping[str, Any]], asked: Sequence[Contrast]
+) -> list[dict[str, Any]]:
+    """Compute the contrasts of a scored run.
+
+    Args:
+        folder: the run folder.
+        systems: those of its plan, with ``key`` and ``replicate_of``.
+        asked: what to compare.
 
     Returns:
         The fields of :class:`doppelbench.benchmark.compare.Comparison` for each contrast and metric, in their
         order, with ``seeds`` (trainings of the base and of the system) and ``by_seed`` (the difference of the
         first training of each, of the second, and so on).
     """
-    asked = [
-        Contrast(contrast.base, system, metric)
-        for contrast in plan.recipe.contrasts
-        for system in contrast.systems
-        for metric in (contrast.metrics or plan.track.ranking)
-    ]
     if not asked:
         return []
     groups: dict[str, list[str]] = {}
-    for entry in plan.entries:
-        groups.setdefault(entry.group, []).append(entry.key)
+    for system in systems:
+        groups.setdefault(system.get("replicate_of") or system["key"], []).append(system["key"])
     return compare_groups(load_scores(folder), groups, asked)
 
 

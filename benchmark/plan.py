@@ -48,11 +48,6 @@ class Entry:
     seed: int = 0
     replicate_of: str | None = None
 
-    @property
-    def group(self) -> str:
-        """Key that the trainings of one system with several seeds share."""
-        return self.replicate_of or self.key
-
     def training_of(self, target: str) -> str | None:
         """Key of the model that answers trials of a target; None for a row that is not trained."""
         if "target" in self.needs:

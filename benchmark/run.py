@@ -16,12 +16,13 @@ from doppelbench.baselines.vocoders.registry import find_vocoder
 from doppelbench.benchmark.ab_sheets import write_ab_sheets
 from doppelbench.benchmark.budget import budget_rows
 from doppelbench.benchmark.config import ConfigError, Recipe, VocoderConfig
-from doppelbench.benchmark.contrasts import contrast_rows
+from doppelbench.benchmark.contrasts import Contrast, asked_contrasts, contrast_rows
 from doppelbench.benchmark.experiment_tables import write_experiment
 from doppelbench.benchmark.figures import compute_figures
 from doppelbench.benchmark.listening_studies import write_listening_tests
 from doppelbench.benchmark.plan import CLASSIFIER, READOUT, Entry, Plan, Training, make_plan
 from doppelbench.benchmark.progress import TaskProgress, TrainingWatch, say
+from doppelbench.benchmark.scoring import TRANSCRIPT_METRICS
 from doppelbench.benchmark.tasks import CRASHED, failed_status, score_task
 from doppelbench.benchmark.tracks.registry import TRACKS
 from doppelbench.benchmark.work import IDENTITY, build_system, trial_to_dict
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 # Options that change how fast a run is, or what is made of its items, and not what it finds.
 NOT_RESULTS = {"jobs", "item_timeout", "engine", "address", "contrasts"}
-LISTENING_METRICS = ("wer", "wer_heard", "cer", "mer")
+LISTENING_METRICS = (*TRANSCRIPT_METRICS, "wer_heard")
 STAGES = ("train", "synthesize", "score", "report")
 
 
@@ -113,7 +114,7 @@ def execute(
             run.info.plan["listening"] = write_listening_tests(
                 run.directory, recipe.listening, seed=recipe.seed
             )
-            run.info.plan["contrasts"] = contrast_rows(run.directory, plan)
+            write_contrasts(run, asked_contrasts(plan))
             write_run_report(run, figures)
         return figures
 
@@ -612,6 +613,11 @@ def _ledger(run: Run) -> dict[str, dict[str, float]]:
     return costs
 
 
+def write_contrasts(run: Run, asked: Sequence[Contrast]) -> None:
+    """Keep the contrasts of the run's scores with its plan."""
+    run.info.plan["contrasts"] = contrast_rows(run.directory, run.info.plan["systems"], asked)
+
+
 def write_run_report(run: Run, figures: Sequence[Mapping[str, Any]]) -> Path:
     """Render ``report.html`` from the record, the items and the outputs of a run."""
     from doppelbench.benchmark.report import write_report
@@ -711,5 +717,7 @@ def rescore_run(folder: Path, *, metrics: Sequence[str] | None, engine: Engine) 
             score_outputs(run, entries, trials, chosen, engine=engine, timeout=300.0)
             figures = write_figures(run)
         with run.stage("report"):
+            earlier = plan.get("contrasts", [])
+            write_contrasts(run, [Contrast(r["base_system"], r["system"], r["metric"]) for r in earlier])
             write_run_report(run, figures)
         return [figure for figure in figures if figure["metric"] in wanted]

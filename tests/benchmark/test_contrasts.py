@@ -9,8 +9,9 @@ from stored_runs import write_run
 from doppelbench.benchmark.compare import compare_runs, load_scores
 from doppelbench.benchmark.config import ConfigError, validate
 from doppelbench.benchmark.contrasts import Contrast, compare_groups, contrast_table
-from doppelbench.benchmark.run import execute
+from doppelbench.benchmark.run import execute, rescore_run
 from doppelbench.corpora.media import sha256_of
+from doppelbench.engine.engines import Engine
 from doppelbench.engine.run import Run
 
 
@@ -119,6 +120,12 @@ def test_a_run_trains_every_seed_and_contrasts_them(manifest, tmp_path):
     assert "## Contrasts" in (tmp_path / "run/experiment.md").read_text()
     (row,) = Run.open(tmp_path / "run").info.plan["contrasts"]
     assert row["seeds"] == [1, 2]
+    # What was compared is compared anew when outputs are scored again.
+    with Run.resume(tmp_path / "run") as run:
+        run.info.plan["contrasts"][0]["difference"] = 99.0
+        run.save()
+    rescore_run(tmp_path / "run", metrics=None, engine=Engine(jobs=1))
+    assert Run.open(tmp_path / "run").info.plan["contrasts"] == [row]
 
 
 def _folder(scores):
