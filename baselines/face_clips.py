@@ -16,10 +16,16 @@ from torch import Tensor
 from doppelbench.baselines.face_placing import FaceBox, cut_face, place_face, whole_picture
 from doppelbench.baselines.reference_rows import read_clip
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, LeftOutWarning, MediaError, WholePictureWarning
+from doppelbench.corpora.errors import (
+    InputError,
+    LeftOutWarning,
+    MediaError,
+    WholePictureWarning,
+    warn_whole_pictures,
+)
 from doppelbench.corpora.media import Video, read_video
 from doppelbench.corpora.mfcc import mfcc_windows
-from doppelbench.engine.cache import ArrayCache, CacheItem, build_cache
+from doppelbench.engine.cache import CacheItem, build_cache
 from doppelbench.engine.errors import CacheError
 from doppelbench.engine.hashing import content_key
 from doppelbench.engine.trainer import TrainerSettings
@@ -144,7 +150,8 @@ def face_clips(clips: Sequence[Clip], picture: int, find_faces: bool, trainer: T
         raise InputError(f"no film can be used for training: {error}") from None
     for name, reason in cache.failed.items():
         warnings.warn(f"clip {name} is left out of the training: {reason}", LeftOutWarning, stacklevel=2)
-    _say_whole_pictures(cache)
+    without = [name for name in cache if not cache[name]["found"][0]]
+    warn_whole_pictures(without, len(cache), "films, whose whole pictures are taken", stacklevel=2)
     people: dict[str, list[FaceClip]] = {}
     for clip in films:
         if clip.full_id in cache:
@@ -153,17 +160,6 @@ def face_clips(clips: Sequence[Clip], picture: int, find_faces: bool, trainer: T
                 FaceClip(arrays["pictures"], arrays["sound"], frames_away(float(arrays["fps"][0])))
             )
     return FaceClips(people, cache.key)
-
-
-def _say_whole_pictures(cache: ArrayCache) -> None:
-    without = [name for name in cache if not cache[name]["found"][0]]
-    if without:
-        warnings.warn(
-            f"no face was found in {len(without)} of {len(cache)} films, whose whole pictures are taken: "
-            f"{', '.join(without[:5])}{' ...' if len(without) > 5 else ''}",
-            WholePictureWarning,
-            stacklevel=3,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 """Errors that a user caused or can cure; each carries the exit code of the command line."""
 
+import warnings
+from collections.abc import Sequence
+
 
 class DoppelbenchError(Exception):
     """Base of every error that is reported as one sentence, without a traceback."""
@@ -43,3 +46,18 @@ class LeftOutWarning(ClipWarning):
 
 class WholePictureWarning(ClipWarning):
     """No face was found, so that the whole picture is taken for it."""
+
+
+def warn_whole_pictures(without: Sequence[str], of: int, what: str, *, stacklevel: int) -> None:
+    """Warn of films in which no face was found, where there are any.
+
+    Args:
+        without: their names.
+        of: films that were looked at.
+        what: what they are, and what is done instead.
+        stacklevel: as for :func:`warnings.warn`, counted from the caller.
+    """
+    if without:
+        named = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
+        message = f"no face was found in {len(without)} of {of} {what}: {named}"
+        warnings.warn(message, WholePictureWarning, stacklevel=stacklevel + 1)

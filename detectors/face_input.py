@@ -10,7 +10,6 @@ Frames are taken at the middles of equal parts of the film, so that a long clip 
 one.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import (
     DoppelbenchError,
     MediaError,
-    WholePictureWarning,
+    warn_whole_pictures,
 )
 from doppelbench.corpora.faces import DETECTION_FRAMES
 from doppelbench.corpora.films import Framing, Square, crop_square, face_square
@@ -142,11 +141,6 @@ def training_faces(
     )
     for what, cache in caches.items() if settings.find_faces else ():
         without = [name for name in cache if not cache[name]["found"][0]]
-        if without:
-            warnings.warn(
-                f"no face was found in {len(without)} of {len(cache)} {what} clips, whose whole pictures are "
-                f"taken: {', '.join(without[:5])}{' ...' if len(without) > 5 else ''}",
-                WholePictureWarning,
-                stacklevel=3,
-            )
+        taken = f"{what} clips, whose whole pictures are taken"
+        warn_whole_pictures(without, len(cache), taken, stacklevel=3)
     return arrays

@@ -5,7 +5,6 @@ in it, and its samples. Sound that ends before the pictures, as GRID's does by 2
 silence; what goes on after them is cut off.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from doppelbench.baselines.target_films import LARGEST_DIFFERENCE_SECONDS, with_
 from doppelbench.baselines.video_to_speech.settings import VideoToSpeechSettings
 from doppelbench.corpora import mouths
 from doppelbench.corpora.clip import Clip
-from doppelbench.corpora.errors import InputError, MediaError, WholePictureWarning
+from doppelbench.corpora.errors import InputError, MediaError, warn_whole_pictures
 from doppelbench.corpora.features import MelSettings, log_mel
 from doppelbench.corpora.level import normalize_level
 from doppelbench.corpora.media import read_audio
@@ -239,13 +238,8 @@ def talking_cache(
     chosen = {"mel": asdict(settings.mel), "fps": settings.fps, "mouth": settings.mouth}
     cache = clip_features(films, film_arrays, chosen, trainer, "with pictures")
     without = [name for name in cache if not cache[name]["found"][0]]
-    if without:
-        warnings.warn(
-            f"no face was found in {len(without)} of {len(cache)} films, which are taken for pictures of "
-            f"heads: {', '.join(without[:5])}{' ...' if len(without) > 5 else ''}",
-            WholePictureWarning,
-            stacklevel=2,
-        )
+    taken = "films, which are taken for pictures of heads"
+    warn_whole_pictures(without, len(cache), taken, stacklevel=2)
     return cache
 
 
