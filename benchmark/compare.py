@@ -302,9 +302,7 @@ def comparison_table(rows: Sequence[Comparison], *, people: bool) -> list[dict[s
             "value": format_value(row.value, row.unit),
             "unit": row.unit,
             "difference": format_signed(row.difference, row.unit),
-            "95 % interval": ""
-            if row.low is None
-            else f"{format_signed(row.low, row.unit)} to {format_signed(row.high, row.unit)}",
+            "95 % interval": format_bounds(row.low, row.high, row.unit),
             "p": format_p(row.p),
             "adjusted p": format_p(row.adjusted_p),
             "dz": "–" if row.effect is None else f"{row.effect:+.2f}",
@@ -313,7 +311,7 @@ def comparison_table(rows: Sequence[Comparison], *, people: bool) -> list[dict[s
                 "–" if share is None else f"{math.floor(100 * share)}%"
                 for share in (row.base_coverage, row.coverage)
             ),
-            "verdict": f"{row.verdict}: {row.reason}" if row.reason else row.verdict,
+            "verdict": format_verdict(row.verdict, row.reason),
         }
         for row in rows
     ]
@@ -330,6 +328,16 @@ def format_signed(value: float | None, unit: str) -> str:
     """Format a difference with its sign."""
     text = format_value(value, unit)
     return f"+{text}" if value is not None and value > 0 else text
+
+
+def format_bounds(low: float | None, high: float | None, unit: str) -> str:
+    """Format the bounds of a difference; empty where there are none."""
+    return "" if low is None else f"{format_signed(low, unit)} to {format_signed(high, unit)}"
+
+
+def format_verdict(verdict: str, reason: str) -> str:
+    """Format a verdict, with the reason where there is one."""
+    return f"{verdict}: {reason}" if reason else verdict
 
 
 def signature_difference(first: str, second: str) -> str:

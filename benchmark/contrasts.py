@@ -16,8 +16,10 @@ from doppelbench.benchmark.compare import (
     RunScores,
     Series,
     compare_pairs,
+    format_bounds,
     format_p,
     format_signed,
+    format_verdict,
     load_scores,
 )
 from doppelbench.benchmark.plan import Plan
@@ -127,12 +129,10 @@ def contrast_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "base": format_value(row["base"], row["unit"]),
             "value": format_value(row["value"], row["unit"]),
             "difference": format_signed(row["difference"], row["unit"]),
-            "95 % interval": ""
-            if row["low"] is None
-            else f"{format_signed(row['low'], row['unit'])} to {format_signed(row['high'], row['unit'])}",
+            "95 % interval": format_bounds(row["low"], row["high"], row["unit"]),
             "adjusted p": format_p(row["adjusted_p"]),
             "by seed": ", ".join(format_signed(value, row["unit"]) for value in row["by_seed"]),
-            "verdict": f"{row['verdict']}: {row['reason']}" if row["reason"] else row["verdict"],
+            "verdict": format_verdict(row["verdict"], row["reason"]),
         }
         for row in rows
     ]
