@@ -218,7 +218,7 @@ def clip_features(
     trainer: TrainerSettings,
     whose: str,
 ) -> ArrayCache:
-    """Compute features of clips once and keep them under the training's directory; warns of what is left out.
+    """Compute features of clips once and keep them in the training's cache; warns of what is left out.
 
     Raises:
         InputError: no clip can be used.
@@ -228,10 +228,10 @@ def clip_features(
         for clip in clips
         if clip.audio is not None
     ]
-    described = [(clip.id, clip.sha256 or clip.audio, clip.start, clip.end) for clip in clips]
+    described = [(clip.full_id, clip.sha256 or clip.audio, clip.start, clip.end) for clip in clips]
     key = content_key(f"{compute.__module__}.{compute.__qualname__}", described, settings, TARGET_DB)[:16]
     try:
-        cache = build_cache(trainer.directory / "features", key, items, compute)
+        cache = build_cache(trainer.feature_folder, key, items, compute)
     except CacheError as error:
         raise InputError(f"no clip {whose} can be used for training: {error}") from None
     for name, reason in cache.failed.items():

@@ -123,7 +123,7 @@ class FaceClips:
 
 
 def face_clips(clips: Sequence[Clip], picture: int, find_faces: bool, trainer: TrainerSettings) -> FaceClips:
-    """Cut the faces out of everybody's films, once, and keep them under the training's directory.
+    """Cut the faces out of everybody's films, once, and keep them in the training's cache.
 
     Clips without a film are passed over. A film that cannot be used (unreadable, without sound, shorter than
     half a second) is left out and named in a warning, and so are those in which no face was found.
@@ -132,7 +132,7 @@ def face_clips(clips: Sequence[Clip], picture: int, find_faces: bool, trainer: T
         clips: of all people.
         picture: height and width of the faces.
         find_faces: look for faces; else the whole picture is taken for one.
-        trainer: its directory holds the cache.
+        trainer: says where the cache is.
 
     Raises:
         InputError: no film can be used.
@@ -145,7 +145,7 @@ def face_clips(clips: Sequence[Clip], picture: int, find_faces: bool, trainer: T
     described = [(clip.full_id, clip.sha256, clip.audio, clip.video, clip.start, clip.end) for clip in films]
     key = content_key("face_arrays", VERSION, described, settings)[:16]
     try:
-        cache = build_cache(trainer.directory / "features", key, items, face_arrays)
+        cache = build_cache(trainer.feature_folder, key, items, face_arrays)
     except CacheError as error:
         raise InputError(f"no film can be used for training: {error}") from None
     for name, reason in cache.failed.items():

@@ -196,6 +196,7 @@ def train_systems(run: Run, plan: Plan) -> None:
         trainer = {
             **recipe.training.model_dump(),
             "directory": str(directory),
+            "features": str(run.directory / "features"),
             "seed": training.of.seed if isinstance(training.of, Entry) else recipe.seed,
             "progress": False,
         }

@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import MediaError
+
+if TYPE_CHECKING:
+    from doppelbench.engine.trainer import TrainerSettings
 
 # Says in the folder of a trained system which one it is.
 IDENTITY = "system.json"
@@ -129,14 +132,13 @@ def train_system(
     from doppelbench.corpora.conditions import spread_over_conditions
     from doppelbench.corpora.errors import ClipWarning, DoppelbenchError, InputError
     from doppelbench.engine.files import write_json
-    from doppelbench.engine.trainer import TrainerSettings
 
     directory = Path(trainer["directory"])
     system = build_system(name, preset, settings, target)
     if system.spec.reference_row:
         raise DoppelbenchError(f"{name} is a reference row; it needs no training")
     steps = trainer["max_steps"] or system.settings.max_steps
-    chosen = TrainerSettings(**{**trainer, "directory": directory, "max_steps": steps})
+    chosen = _trainer_settings(trainer, steps)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ClipWarning)
         try:
@@ -160,11 +162,10 @@ def train_vocoder(
     from doppelbench.baselines.vocoders.registry import train_vocoder as train
     from doppelbench.corpora.errors import ClipWarning, InputError
     from doppelbench.engine.files import write_json
-    from doppelbench.engine.trainer import TrainerSettings
 
     directory = Path(trainer["directory"])
     steps = trainer["max_steps"] or find_vocoder(name).presets[preset].max_steps
-    chosen = TrainerSettings(**{**trainer, "directory": directory, "max_steps": steps})
+    chosen = _trainer_settings(trainer, steps)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ClipWarning)
         try:
@@ -174,6 +175,13 @@ def train_vocoder(
     write_json(directory / IDENTITY, {"vocoder": name})
     left_out = [str(entry.message) for entry in caught if issubclass(entry.category, ClipWarning)]
     return {**({} if record is None else asdict(record)), "left_out": left_out}
+
+
+def _trainer_settings(trainer: Mapping[str, Any], steps: int) -> "TrainerSettings":
+    from doppelbench.engine.trainer import TrainerSettings
+
+    folders = {name: Path(trainer[name]) for name in ("directory", "features") if name in trainer}
+    return TrainerSettings(**{**trainer, **folders, "max_steps": steps})
 
 
 @lru_cache(maxsize=4)

@@ -87,7 +87,7 @@ def training_arrays(
         compute: a function of a module, ``compute(clip=<fields of the clip>, settings=settings)``, that
             returns arrays by name.
         settings: JSON-able; they decide, with the clips, what is found again.
-        trainer: its directory holds the cache.
+        trainer: says where the cache is.
         field: which of the arrays is trained on.
         media: what of a clip is used.
         kind: names what is computed, and its version.
@@ -110,7 +110,7 @@ def training_arrays(
         ]
         key = content_key(*kind, what, described, settings, *rules)[:16]
         try:
-            cache = build_cache(trainer.directory / "features", key, items, compute)
+            cache = build_cache(trainer.feature_folder, key, items, compute)
         except CacheError as error:
             raise InputError(f"no {what} clip can be used for training: {error}") from None
         for name, reason in cache.failed.items():

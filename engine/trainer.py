@@ -61,6 +61,7 @@ class TrainerSettings:
         workers: processes that prepare batches; 0 prepares them in this one.
         progress: whether to show progress on standard error.
         resume: whether to go on from what ``directory`` holds; False starts over and deletes it.
+        features: folder of caches that trainings share; None keeps them in ``directory``.
     """
 
     directory: Path
@@ -79,6 +80,12 @@ class TrainerSettings:
     workers: int = 0
     progress: bool = True
     resume: bool = True
+    features: Path | None = None
+
+    @property
+    def feature_folder(self) -> Path:
+        """Where features are cached, by the content that they are made of."""
+        return self.features or self.directory / "features"
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be meant.

@@ -1,5 +1,7 @@
 """Speaker embeddings tell voices apart and do not listen to words or gain."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,15 @@ def test_a_recording_without_speech_or_without_sound_has_no_embedding():
     with pytest.raises(MediaError) as raised:
         clip_embedding(Clip("silent film", "ana", video="a.mkv"))
     assert raised.value.status == "missing"
+
+
+def test_a_recording_is_embedded_once_and_anew_when_its_file_changes(clips, tmp_path):
+    first, other = (Path(of(clips, name)[0].audio) for name in ("ana", "ben"))
+    path = tmp_path / f"voice{first.suffix}"
+    path.write_bytes(first.read_bytes())
+    clip = Clip("voice", "ana", audio=str(path))
+    vector = clip_embedding(clip)
+    assert clip_embedding(clip) is vector
+    assert not vector.flags.writeable
+    path.write_bytes(other.read_bytes())
+    np.testing.assert_array_equal(clip_embedding(clip), clip_embedding(of(clips, "ben")[0]))
