@@ -36,13 +36,14 @@ def budget_rows(plan: Plan, trainings: Mapping[str, Mapping[str, Any]]) -> list[
         ``seconds`` of all trainings, ``trained_on`` in words, the most ``speakers`` one model hears, the mean
         ``speech_seconds`` of a model's clips, ``zero_shot`` (nobody who speaks in the trials was heard),
         ``extra_data`` (somebody else than the target was heard) and the ``vocoder``. All but the vocoder are
-        None for what is not trained. A vocoder that is trained for the run has a row of its own.
+        None for what is not trained. A vocoder that is trained for the run has a row of its own; rows that
+        differ in nothing but the vocoder state the same models.
     """
     sources = {trial.source.speaker for trial in plan.trials}
     planned = plan.trainings()
     rows = []
     for entry in plan.entries:
-        own = [training for training in planned if training.of is entry]
+        own = [training for training in planned if training.folder == entry.trained_as]
         rows.append({"system": entry.key, **_given(own, trainings, sources), **_entry_part(entry, own)})
     for training in plan.vocoder_trainings():
         made = {"trained_on": "all targets", "vocoder": training.of.name}

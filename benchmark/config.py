@@ -65,15 +65,18 @@ class CorpusConfig(Section):
 
 
 class VocoderConfig(Section):
-    """A vocoder that is put in the place of a system's own; a name alone will do."""
+    """A vocoder that is put in the place of a system's own; a name alone will do. ``settings`` replaces
+    single hyperparameters of the preset."""
 
     name: str
     preset: Literal["tiny", "small", "paper"] = "small"
+    settings: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """Folder of the trained vocoder among the systems of a run."""
-        return f"vocoder-{self.name}-{self.preset}"
+        chosen = [f"{name}-{value}" for name, value in sorted(self.settings.items())]
+        return "-".join(["vocoder", self.name, self.preset, *chosen])
 
 
 class VideoConfig(Section):

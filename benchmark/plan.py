@@ -1,8 +1,9 @@
 """What a recipe amounts to: the clips, the trials, and the systems with their targets."""
 
 import inspect
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from doppelbench.benchmark.config import (
 from doppelbench.benchmark.films import cut_films
 from doppelbench.benchmark.tracks.registry import TRACKS
 from doppelbench.benchmark.tracks.track import Track
+from doppelbench.benchmark.work import GRIFFIN_LIM, build_system, build_vocoder
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.conditions import record_in_condition
 from doppelbench.corpora.corpus import Corpus
@@ -33,7 +35,8 @@ READOUT = "mouth-readout"
 class Entry:
     """One row of the table: a system with its preset and what it needs.
 
-    ``replicate_of`` names the row that this one differs from in its seed alone.
+    ``replicate_of`` names the row that this one differs from in its seed alone, ``shares`` one that differs
+    in its vocoder alone and whose models answer here too.
     """
 
     key: str
@@ -47,12 +50,18 @@ class Entry:
     conditions: int = 1
     seed: int = 0
     replicate_of: str | None = None
+    shares: str | None = None
+
+    @property
+    def trained_as(self) -> str:
+        """Key of the entry whose models these are."""
+        return self.shares or self.key
 
     def training_of(self, target: str) -> str | None:
         """Key of the model that answers trials of a target; None for a row that is not trained."""
         if "target" in self.needs:
-            return f"{self.key}/{target}"
-        return self.key if self.needs & {"speakers", "other-speakers"} else None
+            return f"{self.trained_as}/{target}"
+        return self.trained_as if self.needs & {"speakers", "other-speakers"} else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,8 @@ class Plan:
         pool, in_trials = self.training_clips(), self.trial_speakers()
         found = []
         for entry in self.entries:
+            if entry.shares is not None:
+                continue
             if "target" in entry.needs:
                 for target in self.targets:
                     own = tuple(
@@ -166,7 +177,7 @@ class Plan:
         return [
             Training(key, key, vocoder, None, own)
             for key, vocoder in wanted.items()
-            if vocoder.name != "griffin-lim"
+            if vocoder.name != GRIFFIN_LIM
         ]
 
     def clips_for(self, entry: Entry, target: str) -> list[Clip]:
@@ -302,7 +313,6 @@ def check_published(key: str) -> None:
 def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
     """List the rows of the table: the competing systems, then the reference rows of the track."""
     from doppelbench.baselines.registry import find_system
-    from doppelbench.benchmark.work import build_system
 
     entries = []
     for config in recipe.systems:
@@ -339,6 +349,7 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
             )
             for number in range(config.seeds)
         ]
+    entries = _share_models(entries)
     if recipe.reference_rows:
         taken = {entry.key for entry in entries}
         for name in track.reference_rows:
@@ -347,23 +358,34 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
+def _share_models(entries: list[Entry]) -> list[Entry]:
+    """Let entries that differ in nothing but the vocoder answer with the models of the first of them."""
+    found: dict[str, str] = {}
+    shared = []
+    for entry in entries:
+        given = asdict(replace(entry, key="", vocoder=None, replicate_of=None))
+        first = found.setdefault(json.dumps(given, sort_keys=True, default=sorted), entry.key)
+        shared.append(entry if first == entry.key else replace(entry, shares=first))
+    return shared
+
+
 def check_vocoder(config: SystemConfig, system: Any) -> None:
     """Refuse a vocoder that cannot be put into a system.
 
     Raises:
         ConfigError: no such vocoder, or the system makes its waveform itself or from other features.
     """
-    from doppelbench.baselines.vocoders.registry import make_vocoder
-
     if config.vocoder is None:
         return
     own = getattr(system, "vocoder", None)
     if own is None:
         raise ConfigError(f"system {config.name} makes its waveform itself; leave out vocoder")
-    if config.vocoder.name == "griffin-lim":
+    if config.vocoder.name == GRIFFIN_LIM:
+        if config.vocoder.settings:
+            raise ConfigError(f"{GRIFFIN_LIM} is set by the system's own setting griffin_lim")
         return
     try:
-        wanted = make_vocoder(config.vocoder.name, config.vocoder.preset)
+        wanted = build_vocoder(config.vocoder.name, config.vocoder.preset, config.vocoder.settings)
     except DoppelbenchError as error:
         raise ConfigError(str(error)) from None
     if wanted.mel != own.mel:

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doppelbench.baselines.vocoders.registry import find_vocoder
 from doppelbench.benchmark.ab_sheets import write_ab_sheets
 from doppelbench.benchmark.budget import budget_rows
 from doppelbench.benchmark.config import ConfigError, Recipe, VocoderConfig
@@ -25,7 +24,7 @@ from doppelbench.benchmark.progress import TaskProgress, TrainingWatch, say
 from doppelbench.benchmark.scoring import TRANSCRIPT_METRICS
 from doppelbench.benchmark.tasks import CRASHED, failed_status, score_task
 from doppelbench.benchmark.tracks.registry import TRACKS
-from doppelbench.benchmark.work import IDENTITY, build_system, trial_to_dict
+from doppelbench.benchmark.work import GRIFFIN_LIM, IDENTITY, build_system, build_vocoder, trial_to_dict
 from doppelbench.corpora.clip import Clip, Trial
 from doppelbench.corpora.errors import DoppelbenchError
 from doppelbench.corpora.media import sha256_of
@@ -227,9 +226,15 @@ def train_systems(run: Run, plan: Plan) -> None:
 
 def _training_task(training: Training, clips: list[dict[str, Any]], trainer: dict[str, Any]) -> Task:
     of = training.of
-    arguments = {"name": of.name, "preset": of.preset, "clips": clips, "trainer": trainer}
+    arguments = {
+        "name": of.name,
+        "preset": of.preset,
+        "settings": of.settings,
+        "clips": clips,
+        "trainer": trainer,
+    }
     if isinstance(of, Entry):
-        more = {"settings": of.settings, "target": training.target, "conditions": of.conditions}
+        more = {"target": training.target, "conditions": of.conditions}
         return Task(training.key, "doppelbench.benchmark.work:train_system", arguments | more)
     return Task(training.key, "doppelbench.benchmark.work:train_vocoder", arguments)
 
@@ -238,7 +243,7 @@ def _preset_steps(training: Training) -> int:
     of = training.of
     if isinstance(of, Entry):
         return int(build_system(of.name, of.preset, of.settings, training.target).settings.max_steps)
-    return int(find_vocoder(of.name).presets[of.preset].max_steps)
+    return int(build_vocoder(of.name, of.preset, of.settings).settings.max_steps)
 
 
 def _training_jobs(recipe: Recipe) -> int:
@@ -269,9 +274,10 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
             if training in failed or (entry.vocoder is not None and entry.vocoder.key in failed):
                 continue
             target = trial.target if "target" in entry.needs else None
+            directory = run.system_directory(entry.trained_as, target)
             arguments = {
                 "name": entry.name,
-                "directory": None if training is None else str(run.system_directory(entry.key, target)),
+                "directory": None if training is None else str(directory),
                 "clips": given[trial.target],
                 "trial": trial_to_dict(trial),
                 "output": str(output),
@@ -290,8 +296,10 @@ def synthesize_outputs(run: Run, plan: Plan) -> None:
 
 
 def _vocoder_directory(run: Run, entry: Entry) -> str | None:
-    if entry.vocoder is None or entry.vocoder.name == "griffin-lim":
+    if entry.vocoder is None:
         return None
+    if entry.vocoder.name == GRIFFIN_LIM:
+        return GRIFFIN_LIM
     return str(run.system_directory(entry.vocoder.key))
 
 
@@ -668,6 +676,7 @@ def _system_record(entry: Entry) -> dict[str, Any]:
         "conditions": entry.conditions,
         "seed": entry.seed,
         "replicate_of": entry.replicate_of,
+        "shares": entry.shares,
     }
 
 
@@ -710,6 +719,7 @@ def rescore_run(folder: Path, *, metrics: Sequence[str] | None, engine: Engine) 
                 frozenset(system["needs"]),
                 system["reference_row"],
                 VocoderConfig(**system["vocoder"]) if system.get("vocoder") else None,
+                shares=system.get("shares"),
             )
             for system in plan["systems"]
         ]

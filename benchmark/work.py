@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Says in the folder of a trained system which one it is.
 IDENTITY = "system.json"
+# The vocoder that needs no training, in recipes.
+GRIFFIN_LIM = "griffin-lim"
 
 
 def trial_to_dict(trial: Trial) -> dict[str, Any]:
@@ -72,6 +74,20 @@ def build_system(name: str, preset: str | None, settings: Mapping[str, Any], tar
         )
     chosen = replace_settings(kind.spec.presets[preset], settings, f"system {name}")
     return kind(chosen, target) if "target" in kind.spec.needs else kind(chosen)
+
+
+def build_vocoder(name: str, preset: str, settings: Mapping[str, Any]) -> Any:
+    """Make an untrained vocoder: a preset with single hyperparameters replaced.
+
+    Raises:
+        DoppelbenchError: no such vocoder, preset or hyperparameter.
+    """
+    from doppelbench.baselines.vocoders.registry import make_vocoder
+
+    vocoder: Any = make_vocoder(name, preset)
+    if not settings:
+        return vocoder
+    return type(vocoder)(settings=replace_settings(vocoder.settings, settings, f"vocoder {name}"))
 
 
 def replace_settings(preset: Any, values: Mapping[str, Any], where: str) -> Any:
@@ -155,23 +171,28 @@ def train_system(
 
 
 def train_vocoder(
-    *, name: str, preset: str, clips: Sequence[Mapping[str, Any]], trainer: Mapping[str, Any]
+    *,
+    name: str,
+    preset: str,
+    settings: Mapping[str, Any],
+    clips: Sequence[Mapping[str, Any]],
+    trainer: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Train a vocoder and save it; arguments and result are those of :func:`train_system`."""
-    from doppelbench.baselines.vocoders.registry import find_vocoder
-    from doppelbench.baselines.vocoders.registry import train_vocoder as train
     from doppelbench.corpora.errors import ClipWarning, InputError
     from doppelbench.engine.files import write_json
 
     directory = Path(trainer["directory"])
-    steps = trainer["max_steps"] or find_vocoder(name).presets[preset].max_steps
+    vocoder = build_vocoder(name, preset, settings)
+    steps = trainer["max_steps"] or vocoder.settings.max_steps
     chosen = _trainer_settings(trainer, steps)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ClipWarning)
         try:
-            _, record = train(name, [Clip(**clip) for clip in clips], chosen, preset)
+            record = vocoder.fit([Clip(**clip) for clip in clips], chosen)
         except InputError as error:
             return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
+    vocoder.save(directory)
     write_json(directory / IDENTITY, {"vocoder": name})
     left_out = [str(entry.message) for entry in caught if issubclass(entry.category, ClipWarning)]
     return {**({} if record is None else asdict(record)), "left_out": left_out}
@@ -187,10 +208,14 @@ def _trainer_settings(trainer: Mapping[str, Any], steps: int) -> "TrainerSetting
 @lru_cache(maxsize=4)
 def _trained(name: str, directory: str, target: str, clips: str, vocoder: str | None) -> Any:
     from doppelbench.baselines.registry import find_system
+    from doppelbench.baselines.vocoders.griffin_lim import GriffinLim
+    from doppelbench.baselines.vocoders.neural import NeuralVocoder
 
     system: Any = find_system(name).load(Path(directory))
-    if vocoder is not None:
+    if vocoder is not None and vocoder != GRIFFIN_LIM:
         system.vocoder = _vocoder(vocoder)
+    elif vocoder == GRIFFIN_LIM and isinstance(system.vocoder, NeuralVocoder):
+        system.vocoder = GriffinLim(system.vocoder.mel, system.settings.griffin_lim)
     if "enrolment" in system.spec.needs:
         system.enroll(target, [Clip(**clip) for clip in json.loads(clips)])
     return system
@@ -233,7 +258,8 @@ def synthesize_trial(
         trial: fields of the trial.
         output: path of the output without its suffix.
         suffix: ``.flac`` where sound is asked for, ``.mkv`` where it is a film.
-        vocoder: directory of a trained vocoder that takes the place of the system's own.
+        vocoder: directory of a trained vocoder that takes the place of the system's own, or ``griffin-lim``
+            in the place of one that was trained with it.
 
     Returns:
         Status and reason of the trial.
