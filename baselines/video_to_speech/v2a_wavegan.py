@@ -140,8 +140,8 @@ SMALL = replace(
     PAPER,
     **{
         **{name: getattr(v2a_melspec.SMALL, name) for name in _SAME_AS_MELSPEC},
-        "pretrain_steps": 1000,
-        "max_steps": 1000,
+        "pretrain_steps": 800,
+        "max_steps": 800,
     },
     repeats=4,
     learning_rate=2e-3,
