@@ -82,21 +82,16 @@ def clip_embedding(clip: Clip) -> np.ndarray:
         raise MediaError("missing", f"clip {clip.id} has no audio")
     try:
         state = Path(clip.audio).stat()
-    except OSError:
-        # Reading says what is wrong with it.
-        return _file_embedding(clip.audio, clip.start, clip.end, None)
-    return _file_embedding(clip.audio, clip.start, clip.end, (state.st_mtime_ns, state.st_size))
+    except OSError as error:
+        raise MediaError("missing", f"{clip.audio}: {error.strerror}") from None
+    return _file_embedding(clip.audio, clip.start, clip.end, state.st_mtime_ns, state.st_size).copy()
 
 
 # A voice is enrolled from the same clips for every system of a run.
 @lru_cache(maxsize=4096)
-def _file_embedding(
-    path: str, start: float | None, end: float | None, state: tuple[int, int] | None
-) -> np.ndarray:
+def _file_embedding(path: str, start: float | None, end: float | None, changed: int, size: int) -> np.ndarray:
     audio = read_audio(path, rate=RATE, start=start, end=end)
-    embedding = speaker_embedding(audio.samples, path)
-    embedding.flags.writeable = False
-    return embedding
+    return speaker_embedding(audio.samples, path)
 
 
 def mean_embedding(embeddings: Sequence[np.ndarray]) -> np.ndarray:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from doppelbench.baselines import speaker_encoder
 from doppelbench.baselines.speaker_encoder import (
     EMBEDDING_SIZE,
     clip_embedding,
@@ -65,13 +66,27 @@ def test_a_recording_without_speech_or_without_sound_has_no_embedding():
     assert raised.value.status == "missing"
 
 
-def test_a_recording_is_embedded_once_and_anew_when_its_file_changes(clips, tmp_path):
+def test_a_recording_is_embedded_once_and_anew_when_its_file_changes(clips, tmp_path, monkeypatch):
+    heard = []
+
+    def listen(samples, name):
+        heard.append(name)
+        return speaker_embedding(samples, name)
+
+    monkeypatch.setattr(speaker_encoder, "speaker_embedding", listen)
     first, other = (Path(of(clips, name)[0].audio) for name in ("ana", "ben"))
     path = tmp_path / f"voice{first.suffix}"
     path.write_bytes(first.read_bytes())
     clip = Clip("voice", "ana", audio=str(path))
     vector = clip_embedding(clip)
-    assert clip_embedding(clip) is vector
-    assert not vector.flags.writeable
+    expected = vector.copy()
+    vector[:] = 0
+    np.testing.assert_array_equal(clip_embedding(clip), expected)
+    assert len(heard) == 1
     path.write_bytes(other.read_bytes())
     np.testing.assert_array_equal(clip_embedding(clip), clip_embedding(of(clips, "ben")[0]))
+
+
+def test_a_recording_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(MediaError, match=r"gone\.flac: No such file"):
+        clip_embedding(Clip("gone", "ana", audio=str(tmp_path / "gone.flac")))
