@@ -41,13 +41,17 @@ def budget_rows(plan: Plan, trainings: Mapping[str, Mapping[str, Any]]) -> list[
     """
     sources = {trial.source.speaker for trial in plan.trials}
     planned = plan.trainings()
+    # A model of all voices is one of the target where there is one target.
+    alone = plan.targets[0] if len(plan.targets) == 1 else None
     rows = []
     for entry in plan.entries:
         own = [training for training in planned if training.folder == entry.trained_as]
-        rows.append({"system": entry.key, **_given(own, trainings, sources), **_entry_part(entry, own)})
+        rows.append(
+            {"system": entry.key, **_given(own, trainings, sources, alone), **_entry_part(entry, own)}
+        )
     for training in plan.vocoder_trainings():
         made = {"trained_on": "all targets", "vocoder": training.of.name}
-        rows.append({"system": training.key, **_given([training], trainings, sources), **made})
+        rows.append({"system": training.key, **_given([training], trainings, sources, alone), **made})
     return rows
 
 
@@ -56,7 +60,10 @@ def _entry_part(entry: Entry, own: list[Training]) -> dict[str, Any]:
 
 
 def _given(
-    own: list[Training], trainings: Mapping[str, Mapping[str, Any]], sources: set[str]
+    own: list[Training],
+    trainings: Mapping[str, Mapping[str, Any]],
+    sources: set[str],
+    alone: str | None,
 ) -> dict[str, Any]:
     if not own:
         return dict.fromkeys(list(COLUMNS)[1:])
@@ -72,7 +79,9 @@ def _given(
         "speakers": max(len(names) for names in people),
         "speech_seconds": round(sum(speech) / len(speech), 1),
         "zero_shot": not any(names & sources for names in people),
-        "extra_data": any(names - {training.target} for names, training in zip(people, own, strict=True)),
+        "extra_data": any(
+            names - {training.target or alone} for names, training in zip(people, own, strict=True)
+        ),
         "vocoder": None,
     }
 

@@ -1,7 +1,10 @@
 """The recipes of video-to-speech compare what they say, and nobody hears a sentence of a trial before."""
 
+from dataclasses import replace
+
 import pytest
 
+from doppelbench.benchmark.budget import budget_rows
 from doppelbench.benchmark.config import load_recipe
 from doppelbench.benchmark.plan import Plan, list_entries, make_plan
 from doppelbench.benchmark.tracks.registry import TRACKS
@@ -134,3 +137,17 @@ def test_what_is_trained_from_scratch_hears_only_the_people_in_the_films():
     assert heard["melspec-scratch"] == heard["wavegan-scratch"] == set(TARGETS)
     assert heard["melspec-frozen"] > set(TARGETS)
     assert heard["melspec-fine-tuned"] == heard["wavegan-fine-tuned"] > set(TARGETS)
+
+
+def test_one_person_alone_is_no_extra_data():
+    plan = plan_of("video-to-speech")
+    films = tuple(clip for clip in plan.clips if clip.speaker == "ada")
+    trials = tuple(trial for trial in plan.trials if trial.target == "ada")
+    plan = replace(plan, clips=films, targets=("ada",), trials=trials)
+    record = {"steps": 1, "seconds": 1.0, "parameters": 1}
+    rows = {
+        row["system"]: row
+        for row in budget_rows(plan, {training.key: record for training in plan.trainings()})
+    }
+    assert not rows["melspec-scratch"]["extra_data"]
+    assert rows["melspec-fine-tuned"]["extra_data"]
