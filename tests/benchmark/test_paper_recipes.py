@@ -33,7 +33,8 @@ def test_every_system_exists_with_the_preset_and_the_choice_of_training(recipe, 
 def test_every_row_of_the_table_can_be_made(name):
     recipe = load_recipe(name)
     entries = list_entries(recipe, TRACKS[recipe.track][0])
-    assert [entry.key for entry in entries if not entry.reference_row] == [s.key for s in recipe.systems]
+    made = [(entry.replicate_of or entry.key, entry.seed) for entry in entries if not entry.reference_row]
+    assert made == [(s.key, number) for s in recipe.systems for number in range(s.seeds)]
 
 
 @pytest.mark.parametrize(("recipe", "metric"), METRICS)
