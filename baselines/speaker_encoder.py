@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import DependencyError, MediaError
 from doppelbench.corpora.level import normalize_level
-from doppelbench.corpora.media import read_audio
+from doppelbench.corpora.media import existing_file, read_audio
 
 EMBEDDING_SIZE = 256
 RATE = 16000
@@ -80,10 +79,7 @@ def clip_embedding(clip: Clip) -> np.ndarray:
     """
     if clip.audio is None:
         raise MediaError("missing", f"clip {clip.id} has no audio")
-    try:
-        state = Path(clip.audio).stat()
-    except OSError as error:
-        raise MediaError("missing", f"{clip.audio}: {error.strerror}") from None
+    state = existing_file(clip.audio).stat()
     return _file_embedding(clip.audio, clip.start, clip.end, state.st_mtime_ns, state.st_size).copy()
 
 

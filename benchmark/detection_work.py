@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from doppelbench.benchmark.work import replace_settings
+from doppelbench.benchmark.work import replace_settings, trainer_settings
 from doppelbench.corpora.clip import Clip
 from doppelbench.corpora.errors import DoppelbenchError, InputError, MediaError
 from doppelbench.corpora.media import Audio, read_audio, write_audio
@@ -147,12 +147,10 @@ def train_detector(
     """
     from doppelbench.corpora.errors import LeftOutWarning
     from doppelbench.engine.files import write_json
-    from doppelbench.engine.trainer import TrainerSettings
 
     directory = Path(trainer["directory"])
     detector = build_detector(name, preset, settings)
-    steps = trainer["max_steps"] or getattr(detector.settings, "max_steps", None)
-    chosen = TrainerSettings(**{**trainer, "directory": directory, "max_steps": steps})
+    chosen = trainer_settings(trainer, getattr(detector.settings, "max_steps", None))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LeftOutWarning)
         try:

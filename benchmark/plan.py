@@ -1,9 +1,8 @@
 """What a recipe amounts to: the clips, the trials, and the systems with their targets."""
 
 import inspect
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -360,13 +359,12 @@ def list_entries(recipe: Recipe, track: Track) -> tuple[Entry, ...]:
 
 def _share_models(entries: list[Entry]) -> list[Entry]:
     """Let entries that differ in nothing but the vocoder answer with the models of the first of them."""
-    found: dict[str, str] = {}
-    shared = []
-    for entry in entries:
-        given = asdict(replace(entry, key="", vocoder=None, replicate_of=None))
-        first = found.setdefault(json.dumps(given, sort_keys=True, default=sorted), entry.key)
-        shared.append(entry if first == entry.key else replace(entry, shares=first))
-    return shared
+    trained = [replace(entry, key="", vocoder=None, replicate_of=None) for entry in entries]
+    first = [entries[trained.index(model)] for model in trained]
+    return [
+        entry if entry is other else replace(entry, shares=other.key)
+        for entry, other in zip(entries, first, strict=True)
+    ]
 
 
 def check_vocoder(config: SystemConfig, system: Any) -> None:

@@ -153,8 +153,7 @@ def train_system(
     system = build_system(name, preset, settings, target)
     if system.spec.reference_row:
         raise DoppelbenchError(f"{name} is a reference row; it needs no training")
-    steps = trainer["max_steps"] or system.settings.max_steps
-    chosen = _trainer_settings(trainer, steps)
+    chosen = trainer_settings(trainer, system.settings.max_steps)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ClipWarning)
         try:
@@ -179,46 +178,54 @@ def train_vocoder(
     trainer: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Train a vocoder and save it; arguments and result are those of :func:`train_system`."""
+    from doppelbench.baselines.vocoders.registry import train_vocoder as train
     from doppelbench.corpora.errors import ClipWarning, InputError
     from doppelbench.engine.files import write_json
 
     directory = Path(trainer["directory"])
     vocoder = build_vocoder(name, preset, settings)
-    steps = trainer["max_steps"] or vocoder.settings.max_steps
-    chosen = _trainer_settings(trainer, steps)
+    chosen = trainer_settings(trainer, vocoder.settings.max_steps)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ClipWarning)
         try:
-            record = vocoder.fit([Clip(**clip) for clip in clips], chosen)
+            record = train(vocoder, [Clip(**clip) for clip in clips], chosen)
         except InputError as error:
             return {"failed": getattr(error, "status", "missing"), "reason": str(error)}
-    vocoder.save(directory)
     write_json(directory / IDENTITY, {"vocoder": name})
     left_out = [str(entry.message) for entry in caught if issubclass(entry.category, ClipWarning)]
     return {**({} if record is None else asdict(record)), "left_out": left_out}
 
 
-def _trainer_settings(trainer: Mapping[str, Any], steps: int) -> "TrainerSettings":
+def trainer_settings(trainer: Mapping[str, Any], steps: int | None) -> "TrainerSettings":
+    """Turn fields that crossed the process boundary into settings; ``steps`` of a preset where they name
+    none."""
     from doppelbench.engine.trainer import TrainerSettings
 
     folders = {name: Path(trainer[name]) for name in ("directory", "features") if name in trainer}
-    return TrainerSettings(**{**trainer, **folders, "max_steps": steps})
+    return TrainerSettings(**{**trainer, **folders, "max_steps": trainer["max_steps"] or steps})
 
 
 @lru_cache(maxsize=4)
 def _trained(name: str, directory: str, target: str, clips: str, vocoder: str | None) -> Any:
     from doppelbench.baselines.registry import find_system
-    from doppelbench.baselines.vocoders.griffin_lim import GriffinLim
-    from doppelbench.baselines.vocoders.neural import NeuralVocoder
 
     system: Any = find_system(name).load(Path(directory))
-    if vocoder is not None and vocoder != GRIFFIN_LIM:
+    if vocoder == GRIFFIN_LIM:
+        _speak_by_griffin_lim(system)
+    elif vocoder is not None:
         system.vocoder = _vocoder(vocoder)
-    elif vocoder == GRIFFIN_LIM and isinstance(system.vocoder, NeuralVocoder):
-        system.vocoder = GriffinLim(system.vocoder.mel, system.settings.griffin_lim)
     if "enrolment" in system.spec.needs:
         system.enroll(target, [Clip(**clip) for clip in json.loads(clips)])
     return system
+
+
+def _speak_by_griffin_lim(system: Any) -> None:
+    """Take the vocoder away that a system was trained together with."""
+    from doppelbench.baselines.vocoders.griffin_lim import GriffinLim
+    from doppelbench.baselines.vocoders.neural import NeuralVocoder
+
+    if isinstance(system.vocoder, NeuralVocoder):
+        system.vocoder = GriffinLim(system.vocoder.mel, system.settings.griffin_lim)
 
 
 @lru_cache(maxsize=2)

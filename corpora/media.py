@@ -106,7 +106,7 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
     """
     import soundfile
 
-    path = _existing(path)
+    path = existing_file(path)
     try:
         info = soundfile.info(str(path))
         return MediaInfo("audio", info.frames / info.samplerate, info.samplerate)
@@ -149,7 +149,7 @@ def read_audio(
     """
     import soundfile
 
-    path = _existing(path)
+    path = existing_file(path)
     try:
         with soundfile.SoundFile(path) as file:
             audio = _read_soundfile(file, path, start, end)
@@ -217,7 +217,7 @@ def read_video(
         MediaError: ``missing``; ``unreadable`` when the file is empty, is no video, or breaks off before the
             duration in its header; ``not_finite`` for sound that is NaN or infinite.
     """
-    path = _existing(path)
+    path = existing_file(path)
     _check_span(path, start, end)
     times, pictures = [], []
     with _opened(path) as container:
@@ -308,7 +308,12 @@ class _Sound:
         return Audio(np.ascontiguousarray(samples), self.rate)
 
 
-def _existing(path: str | os.PathLike[str]) -> Path:
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file that is there and not empty.
+
+    Raises:
+        MediaError: ``missing`` or ``unreadable``.
+    """
     path = Path(path)
     if not path.is_file():
         raise MediaError("missing", f"{path}: there is no such file")

@@ -53,7 +53,7 @@ ONLY_PARSED = {
     r"prefetch ": "fetches weights from the network; tests/benchmark/test_prefetch.py",
     r"reproduce ": "runs the recipe of a result; tests/benchmark/test_reproduce.py reproduces one",
     r"gate runs/old-processor ": "judges a run that is not made here; tests/baseline judges one",
-    r"compare runs/(single|video-to-speech) ": "compares runs of minutes; tests/benchmark/test_compare.py",
+    r"compare runs/single ": "compares runs of minutes; tests/benchmark/test_compare.py",
     r"score .*whisper": "needs weights; tests of metrics test the recogniser",
     r"score .*--engine ray": "needs a cluster; tests/engine/test_cluster.py starts one",
 }

@@ -49,27 +49,22 @@ def make_vocoder(name: str, preset: str = "small") -> Vocoder:
     return vocoder
 
 
-def train_vocoder(
-    name: str, clips: Sequence[Clip], trainer: TrainerSettings, preset: str = "small"
-) -> tuple[Vocoder, TrainingRecord | None]:
-    """Train a vocoder on clips, save it in the training's directory and return it with the record.
+def train_vocoder(vocoder: Vocoder, clips: Sequence[Clip], trainer: TrainerSettings) -> TrainingRecord | None:
+    """Train a vocoder on clips, save it in the training's directory and return the record.
 
     Args:
-        name: of the vocoder.
+        vocoder: as :func:`make_vocoder` makes it.
         clips: natural speech; whose voice it is decides what the vocoder can say.
-        trainer: the preset's steps are taken when it names neither steps nor seconds.
-        preset: size.
+        trainer: the vocoder's steps are taken when it names neither steps nor seconds.
 
     Raises:
-        DoppelbenchError: no such vocoder or preset, or clips that cannot train it.
+        DoppelbenchError: clips that cannot train it.
     """
-    vocoder = make_vocoder(name, preset)
     if trainer.max_steps is None and trainer.max_seconds is None:
-        steps = getattr(vocoder.presets[preset], "max_steps", None)
-        trainer = replace(trainer, max_steps=steps)
+        trainer = replace(trainer, max_steps=getattr(vocoder.settings, "max_steps", None))
     record = vocoder.fit(clips, trainer)
     vocoder.save(trainer.directory)
-    return vocoder, record
+    return record
 
 
 def load_vocoder(directory: Path) -> Vocoder:

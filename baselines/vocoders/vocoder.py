@@ -24,11 +24,13 @@ class Vocoder(ABC):
         name: key in recipes and in the folder of a saved vocoder.
         presets: settings by preset name.
         mel: how the features are taken that it understands.
+        settings: hyperparameters, of the type of the presets.
     """
 
     name: ClassVar[str]
     presets: ClassVar[Mapping[str, Any]]
     mel: MelSettings
+    settings: Any
 
     @abstractmethod
     def __call__(self, features: np.ndarray) -> Audio:

@@ -71,12 +71,9 @@ def parallel_scores(network: torch.nn.Module, condition: torch.Tensor, taken: to
 @pytest.fixture(scope="module", params=["wavenet", "wavernn"])
 def trained(request, tmp_path_factory, clips):
     directory = tmp_path_factory.mktemp(request.param)
-    vocoder, record = train_vocoder(
-        request.param,
-        speech(clips),
-        TrainerSettings(directory, max_steps=STEPS[request.param], device="cpu", log_every=1),
-        "tiny",
-    )
+    vocoder = make_vocoder(request.param, "tiny")
+    trainer = TrainerSettings(directory, max_steps=STEPS[request.param], device="cpu", log_every=1)
+    record = train_vocoder(vocoder, speech(clips), trainer)
     return vocoder, record, directory
 
 
@@ -289,7 +286,8 @@ def test_the_same_seed_gives_the_same_weights(clips, tmp_path):
     weights = []
     for number, seed in enumerate((1, 1, 2)):
         trainer = TrainerSettings(tmp_path / str(number), max_steps=2, device="cpu", seed=seed)
-        vocoder, _ = train_vocoder("wavenet", speech(clips), trainer, "tiny")
+        vocoder = make_vocoder("wavenet", "tiny")
+        train_vocoder(vocoder, speech(clips), trainer)
         weights.append(torch.cat([value.flatten() for value in vocoder.network.state_dict().values()]))
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -300,7 +298,8 @@ def test_a_resumed_training_ends_with_the_weights_of_one_that_was_not_stopped(cl
     for name, stops in (("whole", (6,)), ("parts", (3, 6))):
         for steps in stops:
             trainer = TrainerSettings(tmp_path / name, max_steps=steps, device="cpu")
-            vocoder, _ = train_vocoder("wavenet", speech(clips), trainer, "tiny")
+            vocoder = make_vocoder("wavenet", "tiny")
+            train_vocoder(vocoder, speech(clips), trainer)
         weights.append(torch.cat([value.flatten() for value in vocoder.network.state_dict().values()]))
     assert torch.equal(weights[0], weights[1])
 

@@ -88,5 +88,5 @@ def test_a_recording_is_embedded_once_and_anew_when_its_file_changes(clips, tmp_
 
 
 def test_a_recording_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(MediaError, match=r"gone\.flac: No such file"):
+    with pytest.raises(MediaError, match=r"gone\.flac: there is no such file"):
         clip_embedding(Clip("gone", "ana", audio=str(tmp_path / "gone.flac")))
